@@ -1,0 +1,119 @@
+//! The hot half of the port.
+
+use std::sync::Arc;
+
+use master_agent_core::{JobId, JobRef, Millis, WorkerId};
+
+use crate::{
+    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Enqueued, JobView, ListQuery, LogLine, Maintained, NewJob, Note,
+    Page, QueueCounts, SettleReply, Settled, Settlement, StoreError, WorkerBeat, WorkerView,
+};
+
+/// Where the outcome of an operation goes, once it is durable.
+///
+/// It may be called inside the operation or later on a thread of the store, so a caller holds no lock
+/// over an operation and does nothing long in a reply. A future per operation would cost two more
+/// changes of thread on the path of a single task.
+pub type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send + 'static>;
+
+/// Durable jobs in lanes. All times are given by the caller, in milliseconds since the Unix epoch.
+///
+/// What every adapter keeps, and the conformance suite proves:
+/// - **What was acknowledged survives the death of any process.**
+/// - **Within a lane: priority first, then first in, first out. A delayed job never starts early.**
+/// - **A claimed job is settled, released or taken back when its worker's lease ends; it is in one state at a time.**
+/// - **A settle with an old token changes nothing.**
+/// - **The cost of an operation depends on its batch, not on the backlog.**
+pub trait JobStore: Send + Sync + 'static {
+    /// Adds jobs, in order, all or none. Answers one [`Enqueued`] per job.
+    fn enqueue(&self, queue: Arc<str>, jobs: Vec<NewJob>, now: Millis, reply: Reply<Vec<Enqueued>>);
+
+    /// Takes up to `free` jobs and answers at once, also when there are none.
+    fn claim(&self, request: ClaimRequest, reply: Reply<Vec<ClaimedJob>>);
+
+    /// Ends claims, and takes new jobs in the same commit.
+    fn settle(
+        &self,
+        queue: Arc<str>,
+        batch: Vec<Settlement>,
+        now: Millis,
+        claim: Option<ClaimRequest>,
+        reply: Reply<SettleReply>,
+    );
+
+    /// Registers the worker or extends its lease.
+    fn beat(&self, beat: WorkerBeat, reply: Reply<BeatReply>);
+
+    /// Forgets the worker; what it still holds waits again, uncounted.
+    fn leave(&self, worker: WorkerId, now: Millis, reply: Reply<()>);
+
+    /// Makes due jobs claimable and takes back what expired, in bounded slices, over all queues.
+    fn maintain(&self, now: Millis, reply: Reply<Maintained>);
+
+    /// Writes progress and log lines; notes with an old token answer [`Settled::Refused`], the others
+    /// `Applied(Active)`.
+    fn note(&self, notes: Vec<Note>, reply: Reply<Vec<Settled>>);
+
+    /// Carries out one change. `now` orders and dates what it ends.
+    fn control(&self, queue: Arc<str>, control: Control, now: Millis, reply: Reply<Controlled>);
+
+    /// Looks jobs up; `None` where there is none.
+    fn jobs(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<JobView>>>);
+
+    /// One page of the jobs in a state.
+    fn list(&self, query: ListQuery, reply: Reply<Page>);
+
+    /// How many jobs are in which lane and state.
+    fn counts(&self, queue: Arc<str>, reply: Reply<QueueCounts>);
+
+    /// The queues that hold or held jobs.
+    fn queues(&self, reply: Reply<Vec<Arc<str>>>);
+
+    /// Up to `limit` log lines of a job after number `after`, oldest first.
+    fn logs(&self, queue: Arc<str>, job: JobRef, after: i64, limit: usize, reply: Reply<Vec<LogLine>>);
+
+    /// The workers whose lease has not been ended.
+    fn workers(&self, queue: Arc<str>, reply: Reply<Vec<WorkerView>>);
+
+    /// Sends a packed batch of events to the other processes that listen to the queue, if there are any.
+    fn publish(&self, queue: Arc<str>, events_json: Box<str>);
+
+    /// Tells the store whether this process listens to the events of the queue.
+    fn listen(&self, queue: Arc<str>, on: bool, reply: Reply<()>);
+
+    /// Sets who is told of changes. Held weakly; there is one at a time.
+    fn set_listener(&self, listener: std::sync::Weak<dyn StoreListener>);
+
+    /// Finishes what was submitted, then lets go of all files or connections. Later calls answer `Closed`.
+    fn close(&self, reply: Reply<()>);
+}
+
+/// What a store tells on its own account. Called on threads of the store, perhaps inside a
+/// transaction: an implementation may submit operations and must not wait.
+pub trait StoreListener: Send + Sync {
+    /// Lanes of the queue have jobs to claim that were not there before. A hint: it may come twice or for
+    /// nothing, and a claim submitted inside this call may join the same commit.
+    fn lanes_ready(&self, queue: &Arc<str>, lanes: &[Arc<str>]);
+
+    /// A delayed job was added or moved that is due at `due`.
+    fn due(&self, due: Millis);
+
+    /// Jobs ended or were removed in this process without a settle of a worker of this process
+    /// (cancelled, dead, removed).
+    fn ended(&self, queue: &Arc<str>, jobs: &[JobId]);
+
+    /// Another process changed the store: what one waits for should be looked up again.
+    fn foreign(&self);
+
+    /// Events published by another process.
+    fn events(&self, queue: &Arc<str>, events_json: &str);
+}
+
+/// Runs one operation and waits for its outcome: for tests and start-up code, never on a thread of the store.
+pub fn call<T: Send + 'static>(operation: impl FnOnce(Reply<T>)) -> Result<T, StoreError> {
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
+    operation(Box::new(move |outcome| {
+        let _ = send.send(outcome);
+    }));
+    receive.recv().unwrap_or(Err(StoreError::Closed))
+}

@@ -1,0 +1,13 @@
+//! The store port: what the engine needs of a place that keeps state.
+//!
+//! Two halves: [`JobStore`] is the hot path of the queue, [`StateStore`] is everything else. Adapters
+//! implement both; [`model`] is the reference that tests compare them with, [`conformance`] the suite
+//! that every adapter passes. No adapter and no policy lives here.
+
+mod error;
+mod jobs;
+mod types;
+
+pub use error::StoreError;
+pub use jobs::{JobStore, Reply, StoreListener, call};
+pub use types::*;
