@@ -1,0 +1,167 @@
+// Builds what the package consists of, each part only when something that it is made from has changed:
+//   the addon      src/, crates/ → master-agent.<platform>.node, binding.js, binding.d.ts
+//   the bundle     ts/           → dist/index.cjs
+//   the entry      ts/           → index.mjs
+//   the contract   ts/           → index.d.ts
+//
+//   node scripts/build.mjs                the everyday profile
+//   node scripts/build.mjs --release      what is published and benchmarked
+//   node scripts/build.mjs --release --target <triple> [--cross-compile | --use-napi-cross]   for another platform: the addon only
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { digest, filesOf, read, write } from "./lib/digest.mjs";
+import { ci, fail, isMain, node, root, run, tool } from "./lib/env.mjs";
+import { setup } from "./setup.mjs";
+
+/** Files that are written by the build and committed. */
+export const generated = ["binding.js", "binding.d.ts", "index.mjs", "index.d.ts"];
+
+const manifest = () => JSON.parse(read("package.json"));
+const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
+
+/** Where the addon of a profile is kept, beside the copy at the root that is loaded. */
+export const nativeFolder = (profile) => `dist/native/${profile}`;
+
+/** A fingerprint of all that the addon of `profile` is built from. */
+export async function addonDigest(profile) {
+  const { output } = await run("rustc", ["--version", "--verbose"], { quiet: true });
+  const { version, napi } = manifest();
+  return digest(["Cargo.toml", "Cargo.lock", "build.rs", ".cargo", "src", "crates"], [profile, output, version, JSON.stringify(napi)]);
+}
+
+const addonIn = (folder) => (existsSync(join(root, folder)) ? readdirSync(join(root, folder)).find((name) => name.endsWith(".node")) : undefined);
+
+function copyInOneStep(from, to) {
+  if (existsSync(to) && readFileSync(to).equals(readFileSync(from))) return;
+  // A process that has the old file loaded keeps it.
+  const half = `${to}.${process.pid}.tmp`;
+  copyFileSync(from, half);
+  renameSync(half, to);
+}
+
+/** Builds the addon with `npm run build`'s or another profile; `extra` goes to `napi build`. */
+export async function buildAddon({ profile, extra = [] }) {
+  const started = performance.now();
+  const folder = nativeFolder(profile);
+  const stamp = `${folder}/stamp`;
+  const wanted = await addonDigest(profile);
+  const fresh = extra.length === 0 && read(stamp) === wanted && addonIn(folder) !== undefined;
+  if (!fresh) {
+    mkdirSync(join(root, folder), { recursive: true });
+    const args = ["build", "--platform", "--output-dir", folder, "--js", "binding.js", "--dts", "binding.d.ts"];
+    if (profile === "release") args.push("--release");
+    args.push(...extra, "--", "--package", "master-agent");
+    if (ci) args.push("--locked");
+    const { code } = await node([tool("@napi-rs", "cli", "dist", "cli.js"), ...args]);
+    if (code !== 0) return false;
+  }
+  for (const name of ["binding.js", "binding.d.ts"]) {
+    const text = read(`${folder}/${name}`);
+    if (text !== undefined) write(name, text);
+  }
+  for (const name of readdirSync(join(root, folder)).filter((name) => name.endsWith(".node")))
+    copyInOneStep(join(root, folder, name), join(root, name));
+  if (!fresh && extra.length === 0) write(stamp, wanted);
+  process.stdout.write(`addon (${profile}): ${fresh ? "unchanged" : `built in ${seconds(started)}`}\n`);
+  return true;
+}
+
+/** Bundles ts/ into dist/index.cjs and writes index.mjs, which names what the bundle exports. */
+export async function buildBundle() {
+  const { build } = createRequire(import.meta.url)(tool("esbuild"));
+  const options = {
+    absWorkingDir: root,
+    entryPoints: ["ts/index.ts"],
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    external: ["../binding.js"],
+    charset: "utf8",
+    keepNames: true,
+    legalComments: "none",
+    logLevel: "warning",
+    metafile: true,
+    outdir: "dist",
+    tsconfig: "tsconfig.json",
+    write: false,
+  };
+  try {
+    const bundle = await build({ ...options, format: "cjs", outExtension: { ".js": ".cjs" }, sourcemap: "linked" });
+    const changed = bundle.outputFiles.map(({ path, text }) => write(path.slice(root.length + 1), text)).includes(true);
+    // Only for the names: the metafile lists the exports of an ES module alone.
+    const { metafile } = await build({ ...options, format: "esm", logLevel: "silent" });
+    const names = Object.values(metafile.outputs).flatMap((output) => output.exports).sort();
+    write("index.mjs", entryModule(names));
+    process.stdout.write(`bundle: ${changed ? "written" : "unchanged"}\n`);
+    return true;
+  } catch (error) {
+    if (!error.errors) throw error;
+    return false;
+  }
+}
+
+function entryModule(names) {
+  return [
+    "// Generated from ts/index.ts by `npm run build`: do not edit.",
+    "// Passes on the names of the CommonJS entry, so that both ways of loading share one copy of the state.",
+    'import entry from "./index.js";',
+    "",
+    "export const {",
+    ...names.map((name) => `  ${name},`),
+    "} = entry;",
+    "",
+  ].join("\n");
+}
+
+/** Rolls the public types of ts/ up into index.d.ts. Type errors in ts/ end it. */
+export async function buildTypes() {
+  const started = performance.now();
+  const output = "index.d.ts";
+  const stamp = "dist/types.stamp";
+  const inputs = [...filesOf("ts"), "tsconfig.json", "package-lock.json"];
+  const state = () => digest([...inputs, output]);
+  if (read(stamp) === state()) {
+    process.stdout.write("types: unchanged\n");
+    return true;
+  }
+  const rolled = "dist/types/index.d.ts";
+  const bundler = tool("dts-bundle-generator", "dist", "bin", "dts-bundle-generator.js");
+  const flags = ["--silent", "--no-banner", "--no-check", "--export-referenced-types=false", "--project", "tsconfig.json", "--out-file", rolled];
+  const { code } = await node([bundler, ...flags, "ts/index.ts"]);
+  if (code !== 0) return false;
+  const header = "// The public contract of master-agent. Generated from ts/ by `npm run build`: do not edit.\n\n";
+  write(output, header + read(rolled).trimStart());
+  write(stamp, state());
+  process.stdout.write(`types: written in ${seconds(started)}\n`);
+  return true;
+}
+
+/** Builds everything for this machine. Says whether all of it worked. */
+export async function build({ profile = "dev" } = {}) {
+  const addon = await buildAddon({ profile });
+  const bundle = await buildBundle();
+  const types = bundle && (await buildTypes());
+  return addon && bundle && types;
+}
+
+if (isMain(import.meta.url)) {
+  const { values } = parseArgs({
+    options: {
+      release: { type: "boolean", default: false },
+      target: { type: "string" },
+      "cross-compile": { type: "boolean", default: false },
+      "use-napi-cross": { type: "boolean", default: false },
+    },
+  });
+  await setup();
+  const profile = values.release ? "release" : "dev";
+  const extra = [
+    ...(values.target ? ["--target", values.target] : []),
+    ...(values["cross-compile"] ? ["--cross-compile"] : []),
+    ...(values["use-napi-cross"] ? ["--use-napi-cross"] : []),
+  ];
+  const built = extra.length > 0 ? await buildAddon({ profile, extra }) : await build({ profile });
+  if (!built) fail("The build failed: see above.");
+}
