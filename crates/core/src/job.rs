@@ -25,10 +25,12 @@ pub enum JobRef {
 impl JobRef {
     /// Reads the public form: digits are a number, everything else is a key.
     pub fn parse(text: &str) -> Self {
-        if !text.is_empty() && text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            if let Ok(id) = text.parse() {
-                return Self::Id(JobId(id));
-            }
+        if !text.is_empty()
+            && text.len() <= 18
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && let Ok(id) = text.parse()
+        {
+            return Self::Id(JobId(id));
         }
         Self::Key(text.into())
     }

@@ -1,0 +1,118 @@
+//! What the threads of one store share: its place, its listener, its peers.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use master_agent_store::{StoreError, StoreListener};
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::error::Result;
+use crate::peers::Peers;
+
+pub(crate) struct Shared {
+    path: PathBuf,
+    // Read on every commit, written once: a lock that readers share.
+    listener: RwLock<Option<Weak<dyn StoreListener>>>,
+    peers: RwLock<Option<Peers>>,
+    identity: Mutex<Option<FileIdentity>>,
+    closed: Mutex<bool>,
+    on_closed: Condvar,
+}
+
+impl Shared {
+    pub(crate) fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self {
+            path,
+            listener: RwLock::new(None),
+            peers: RwLock::new(None),
+            identity: Mutex::new(None),
+            closed: Mutex::new(false),
+            on_closed: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn set_listener(&self, listener: Weak<dyn StoreListener>) {
+        *self.listener.write() = Some(listener);
+    }
+
+    pub(crate) fn tell(&self, what: impl FnOnce(&dyn StoreListener)) {
+        let listener = self.listener.read().as_ref().and_then(Weak::upgrade);
+        if let Some(listener) = listener {
+            what(listener.as_ref());
+        }
+    }
+
+    /// The file was opened: joins the processes that use it.
+    pub(crate) fn opened(self: &Arc<Self>) -> Result<()> {
+        *self.identity.lock() = FileIdentity::of(&self.path);
+        let mut peers = self.peers.write();
+        // Joined again where the folder was removed and made anew.
+        if peers.as_ref().is_none_or(|peers| !peers.is_in_place()) {
+            *peers = None;
+            *peers = Some(Peers::join(self).map_err(|error| StoreError::Open {
+                place: self.path.with_file_name("wake").display().to_string(),
+                cause: error.to_string(),
+            })?);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn file_is_in_place(&self) -> bool {
+        FileIdentity::of(&self.path).is_some_and(|now| self.identity.lock().as_ref().is_none_or(|then| *then == now))
+    }
+
+    pub(crate) fn committed(&self) {
+        if let Some(peers) = self.peers.read().as_ref() {
+            peers.wake();
+        }
+    }
+
+    pub(crate) fn has_peers(&self) -> bool {
+        self.peers.read().as_ref().is_some_and(Peers::any)
+    }
+
+    /// This process's name among those that use the file.
+    pub(crate) fn own_peer(&self) -> String {
+        self.peers.read().as_ref().map(|peers| peers.own_name().to_owned()).unwrap_or_default()
+    }
+
+    /// Processes found dead since the last call.
+    pub(crate) fn take_dead_peers(&self) -> Vec<String> {
+        self.peers.read().as_ref().map(Peers::take_dead).unwrap_or_default()
+    }
+
+    pub(crate) fn closed(&self) {
+        *self.peers.write() = None;
+        *self.closed.lock() = true;
+        self.on_closed.notify_all();
+    }
+
+    pub(crate) fn wait_closed(&self) {
+        let mut closed = self.closed.lock();
+        while !*closed {
+            self.on_closed.wait(&mut closed);
+        }
+    }
+}
+
+/// Tells whether a path still leads to the file that was opened.
+#[derive(PartialEq, Eq)]
+struct FileIdentity(u64, u64);
+
+impl FileIdentity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(path).ok().map(|meta| Self(meta.dev(), meta.ino()))
+    }
+
+    /// Windows does not let an open file be removed.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Option<Self> {
+        path.exists().then_some(Self(0, 0))
+    }
+}

@@ -1,0 +1,282 @@
+//! The one thread of a process that writes: operations that arrive together share a commit.
+//!
+//! An operation runs inside the open transaction and is answered after the commit. Where a shared
+//! transaction fails, its operations are run again one by one, so that only the culprit fails.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use master_agent_store::{Reply, StoreError};
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::connection::{self, Durability};
+use crate::error::{Failure, Result};
+use crate::shared::Shared;
+use crate::tx::{Cache, Tx};
+
+/// A transaction stops taking operations after this time, so that nobody waits long for an answer.
+const MAX_TRANSACTION: Duration = Duration::from_millis(4);
+
+/// A process that holds the write lock this long without a pause lets others have it.
+const FAIR_HOLD: Duration = Duration::from_millis(3);
+const FAIR_PAUSE: Duration = Duration::from_micros(200);
+
+/// How often the file is checked to be still where it was opened.
+const CHECK_FILE: Duration = Duration::from_secs(1);
+
+/// How long the thread looks for work before it sleeps: a wake-up costs more than this.
+const SPIN: Duration = Duration::from_micros(15);
+
+trait Operation: Send {
+    /// Does the work. May be called again after a rollback.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure>;
+    /// Answers, after the commit or the failure.
+    fn finish(self: Box<Self>, outcome: Result<()>);
+}
+
+struct Op<T, F> {
+    work: F,
+    value: Option<T>,
+    reply: Reply<T>,
+}
+
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Failure> + Send> Operation for Op<T, F> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        self.value = Some((self.work)(tx)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<()>) {
+        let this = *self;
+        // The inputs may be large: they are gone before the reply asks for more.
+        drop(this.work);
+        (this.reply)(outcome.and_then(|()| this.value.ok_or(StoreError::Closed)));
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    operations: VecDeque<Box<dyn Operation>>,
+    sleeping: bool,
+    closed: bool,
+}
+
+/// The handle through which operations reach the thread.
+pub(crate) struct Writer {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+}
+
+impl Writer {
+    pub(crate) fn start(shared: Arc<Shared>, durability: Durability) -> std::io::Result<Arc<Self>> {
+        let writer = Arc::new(Self { queue: Mutex::new(Queue::default()), wake: Condvar::new() });
+        let handle = Arc::clone(&writer);
+        std::thread::Builder::new()
+            .name("master-agent-writer".into())
+            .spawn(move || Thread { writer: handle, shared, durability, open: None }.run())?;
+        Ok(writer)
+    }
+
+    /// Hands over one operation. `work` may run more than once, each time in a fresh transaction.
+    pub(crate) fn submit<T, F>(&self, work: F, reply: Reply<T>)
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, Failure> + Send + 'static,
+    {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            return reply(Err(StoreError::Closed));
+        }
+        queue.operations.push_back(Box::new(Op { work, value: None, reply }));
+        if queue.sleeping {
+            queue.sleeping = false;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Refuses what comes later; what was submitted is still done.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        self.wake.notify_one();
+    }
+
+    fn pop(&self) -> Option<Box<dyn Operation>> {
+        self.queue.lock().operations.pop_front()
+    }
+
+    /// Waits for the next operation; `None` once closed and empty.
+    fn next(&self) -> Option<Box<dyn Operation>> {
+        let begun = Instant::now();
+        loop {
+            if let Some(operation) = self.pop() {
+                return Some(operation);
+            }
+            if begun.elapsed() > SPIN {
+                break;
+            }
+            std::hint::spin_loop();
+        }
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(operation) = queue.operations.pop_front() {
+                queue.sleeping = false;
+                return Some(operation);
+            }
+            if queue.closed {
+                return None;
+            }
+            queue.sleeping = true;
+            self.wake.wait(&mut queue);
+        }
+    }
+}
+
+struct Open {
+    connection: Connection,
+    cache: Cache,
+    checked: Instant,
+    held_since: Option<Instant>,
+}
+
+struct Thread {
+    writer: Arc<Writer>,
+    shared: Arc<Shared>,
+    durability: Durability,
+    open: Option<Open>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        while let Some(first) = self.writer.next() {
+            self.serve(first);
+        }
+        self.open = None;
+        self.shared.closed();
+    }
+
+    fn serve(&mut self, first: Box<dyn Operation>) {
+        let mut done = Vec::new();
+        match self.commit_group(first, &mut done) {
+            Ok(()) => {
+                self.shared.committed();
+                for operation in done {
+                    operation.finish(Ok(()));
+                }
+            }
+            Err(error) if done.len() == 1 => {
+                for operation in done {
+                    operation.finish(Err(error.clone()));
+                }
+            }
+            Err(_) => {
+                for mut operation in done {
+                    let outcome = self.commit_one(operation.as_mut());
+                    if outcome.is_ok() {
+                        self.shared.committed();
+                    }
+                    operation.finish(outcome);
+                }
+            }
+        }
+    }
+
+    /// Runs `first` and what else is queued in one transaction; all of them end up in `done`.
+    fn commit_group(&mut self, first: Box<dyn Operation>, done: &mut Vec<Box<dyn Operation>>) -> Result<()> {
+        let writer = Arc::clone(&self.writer);
+        let begun = Instant::now();
+        let mut next = Some(first);
+        let outcome = self.transaction(|tx| {
+            while let Some(operation) = next.take() {
+                done.push(operation);
+                if let Some(current) = done.last_mut() {
+                    current.run(tx)?;
+                }
+                tx.announce_ready();
+                if begun.elapsed() < MAX_TRANSACTION {
+                    next = writer.pop();
+                }
+            }
+            Ok(())
+        });
+        // The store could not be opened or locked: the operation was not reached.
+        done.extend(next);
+        outcome
+    }
+
+    fn commit_one(&mut self, operation: &mut dyn Operation) -> Result<()> {
+        self.transaction(|tx| {
+            operation.run(tx)?;
+            tx.announce_ready();
+            Ok(())
+        })
+    }
+
+    fn transaction(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<(), Failure>) -> Result<()> {
+        let path: PathBuf = self.shared.path().to_path_buf();
+        self.be_fair();
+        let shared = Arc::clone(&self.shared);
+        let open = self.opened()?;
+        let outcome = (|| {
+            let transaction = open.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            open.cache.refresh(&transaction)?;
+            let mut tx = Tx::new(&transaction, &mut open.cache, &shared);
+            // A panic in an operation is a defect, and must not take the writer with it.
+            std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut tx))).unwrap_or_else(|_| {
+                let cause = "an operation panicked; this is a defect of master-agent".into();
+                Err(Failure::Store(StoreError::Failed { place: path.display().to_string(), cause }))
+            })?;
+            tx.flush()?;
+            transaction.commit()?;
+            Ok::<_, Failure>(())
+        })();
+        let Err(failure) = outcome else { return Ok(()) };
+        open.cache.clear();
+        let error = failure.into_store(&path);
+        let is_sound = matches!(error, StoreError::NotFound { .. } | StoreError::State { .. } | StoreError::Invalid { .. });
+        if !is_sound {
+            // The connection may be in any state: the next operation opens a new one.
+            self.open = None;
+        }
+        Err(error)
+    }
+
+    fn opened(&mut self) -> Result<&mut Open> {
+        if self.open.as_ref().is_some_and(|open| open.checked.elapsed() > CHECK_FILE) {
+            if self.shared.file_is_in_place() {
+                if let Some(open) = self.open.as_mut() {
+                    open.checked = Instant::now();
+                }
+            } else {
+                // What is written to a removed file is lost, so it is opened (made) anew.
+                self.open = None;
+            }
+        }
+        if self.open.is_none() {
+            let connection = connection::open_writer(self.shared.path(), self.durability)?;
+            self.shared.opened()?;
+            self.open = Some(Open { connection, cache: Cache::default(), checked: Instant::now(), held_since: None });
+        }
+        self.open.as_mut().ok_or(StoreError::Closed)
+    }
+
+    /// SQLite's lock is not fair: a busy process would keep the others out.
+    fn be_fair(&mut self) {
+        let busy = !self.writer.queue.lock().operations.is_empty();
+        let Some(open) = self.open.as_mut() else { return };
+        if !busy || !self.shared.has_peers() {
+            open.held_since = None;
+            return;
+        }
+        let since = *open.held_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > FAIR_HOLD {
+            std::thread::sleep(FAIR_PAUSE);
+            open.held_since = None;
+        }
+    }
+}
