@@ -7,7 +7,7 @@
 //   node scripts/build.mjs                the everyday profile
 //   node scripts/build.mjs --release      what is published and benchmarked
 //   node scripts/build.mjs --release --target <triple> [--cross-compile | --use-napi-cross]   for another platform: the addon only
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -28,10 +28,14 @@ export const nativeFolder = (profile) => `dist/native/${profile}`;
 export async function addonDigest(profile) {
   const { output } = await run("rustc", ["--version", "--verbose"], { quiet: true });
   const { version, napi } = manifest();
-  return digest(["Cargo.toml", "Cargo.lock", "build.rs", ".cargo", "src", "crates"], [profile, output, version, JSON.stringify(napi)]);
+  return digest(
+    ["Cargo.toml", "Cargo.lock", "build.rs", ".cargo", "src", "crates"],
+    [profile, output, version, JSON.stringify(napi)],
+  );
 }
 
-const addonIn = (folder) => (existsSync(join(root, folder)) ? readdirSync(join(root, folder)).find((name) => name.endsWith(".node")) : undefined);
+const addonIn = (folder) =>
+  existsSync(join(root, folder)) ? readdirSync(join(root, folder)).find((name) => name.endsWith(".node")) : undefined;
 
 function copyInOneStep(from, to) {
   if (existsSync(to) && readFileSync(to).equals(readFileSync(from))) return;
@@ -92,7 +96,9 @@ export async function buildBundle() {
     const changed = bundle.outputFiles.map(({ path, text }) => write(path.slice(root.length + 1), text)).includes(true);
     // Only for the names: the metafile lists the exports of an ES module alone.
     const { metafile } = await build({ ...options, format: "esm", logLevel: "silent" });
-    const names = Object.values(metafile.outputs).flatMap((output) => output.exports).sort();
+    const names = Object.values(metafile.outputs)
+      .flatMap((output) => output.exports)
+      .sort();
     write("index.mjs", entryModule(names));
     process.stdout.write(`bundle: ${changed ? "written" : "unchanged"}\n`);
     return true;
@@ -128,7 +134,16 @@ export async function buildTypes() {
   }
   const rolled = "dist/types/index.d.ts";
   const bundler = tool("dts-bundle-generator", "dist", "bin", "dts-bundle-generator.js");
-  const flags = ["--silent", "--no-banner", "--no-check", "--export-referenced-types=false", "--project", "tsconfig.json", "--out-file", rolled];
+  const flags = [
+    "--silent",
+    "--no-banner",
+    "--no-check",
+    "--export-referenced-types=false",
+    "--project",
+    "tsconfig.json",
+    "--out-file",
+    rolled,
+  ];
   const { code } = await node([bundler, ...flags, "ts/index.ts"]);
   if (code !== 0) return false;
   const header = "// The public contract of master-agent. Generated from ts/ by `npm run build`: do not edit.\n\n";

@@ -36,13 +36,18 @@ function linkSelf() {
 /** Brings node_modules to what package-lock.json says. */
 export async function setup() {
   await checkTools();
-  const { dependencies, devDependencies, optionalDependencies, overrides } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const { dependencies, devDependencies, optionalDependencies, overrides } = JSON.parse(
+    readFileSync(join(root, "package.json"), "utf8"),
+  );
   const declared = JSON.stringify([dependencies, devDependencies, optionalDependencies, overrides]);
   const wanted = digest(["package-lock.json", ".npmrc"], [declared, process.platform, process.arch, process.versions.modules]);
   if (read(stamp) !== wanted || !existsSync(join(root, "node_modules", "typescript", "package.json"))) {
     // Scripts of packages are not run: none of the tools needs its own.
     const { code } = await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-    if (code !== 0) fail("npm ci failed: see above. It needs package-lock.json to agree with package.json and a package registry that can be reached.");
+    if (code !== 0)
+      fail(
+        "npm ci failed: see above. It needs package-lock.json to agree with package.json and a package registry that can be reached.",
+      );
     write(stamp, wanted);
   }
   linkSelf();

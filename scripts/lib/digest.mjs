@@ -1,6 +1,6 @@
 // Fingerprints of files, so that a step is left out when nothing that it reads has changed.
 import { createHash } from "node:crypto";
-import { readFileSync, readdirSync, renameSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { root } from "./env.mjs";
 
@@ -18,7 +18,11 @@ export function filesOf(path, skip = /(^|\/)(node_modules|target|dist|\.git)(\/|
 export function digest(paths, more = []) {
   const hash = createHash("sha256");
   for (const text of more) hash.update(`${text}\0`);
-  for (const file of paths.flatMap((path) => filesOf(path))) hash.update(`${file}\0`).update(readFileSync(join(root, file))).update("\0");
+  for (const file of paths.flatMap((path) => filesOf(path)))
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update("\0");
   return hash.digest("hex");
 }
 

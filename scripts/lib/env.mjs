@@ -1,7 +1,7 @@
 // Where things are, and how the scripts here start a program. No dependencies: this runs before `npm ci`.
 import { spawn } from "node:child_process";
-import { homedir } from "node:os";
 import { realpathSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -40,7 +40,12 @@ export function tool(...path) {
 export function run(command, args, { cwd = root, env = {}, quiet = false } = {}) {
   return new Promise((resolve) => {
     // npm and npx are command files on Windows, which only a shell can start.
-    const child = spawn(command, args, { cwd, env: childEnv(env), stdio: ["ignore", "pipe", "pipe"], shell: windows && command === "npm" });
+    const child = spawn(command, args, {
+      cwd,
+      env: childEnv(env),
+      stdio: ["ignore", "pipe", "pipe"],
+      shell: windows && command === "npm",
+    });
     const kept = [];
     const take = (stream) => (chunk) => {
       kept.push(chunk);
@@ -52,7 +57,13 @@ export function run(command, args, { cwd = root, env = {}, quiet = false } = {})
     const done = (code, note = "") => {
       if (quiet && code !== 0) process.stdout.write(Buffer.concat(kept));
       if (note) process.stdout.write(`${note}\n`);
-      resolve({ code, output: Buffer.concat(kept).toString("utf8").replace(/\u001b\[[0-9;]*m/g, "") + note });
+      resolve({
+        code,
+        output:
+          Buffer.concat(kept)
+            .toString("utf8")
+            .replace(/\u001b\[[0-9;]*m/g, "") + note,
+      });
     };
     child.on("error", (error) => done(127, `${command} could not be started: ${error.message}`));
     child.on("close", (code, signal) => done(code ?? 1, signal ? `${command} was ended by ${signal}` : ""));
