@@ -22,10 +22,10 @@ const manifest = () => JSON.parse(read("package.json"));
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
 /** Where the addon of a profile is kept, beside the copy at the root that is loaded. */
-export const nativeFolder = (profile) => `dist/native/${profile}`;
+const nativeFolder = (profile) => `dist/native/${profile}`;
 
 /** A fingerprint of all that the addon of `profile` is built from. */
-export async function addonDigest(profile) {
+async function addonDigest(profile) {
   const { output } = await run("rustc", ["--version", "--verbose"], { quiet: true });
   const { version, napi } = manifest();
   return digest(
@@ -70,6 +70,13 @@ export async function buildAddon({ profile, extra = [] }) {
   if (!fresh && extra.length === 0) write(stamp, wanted);
   process.stdout.write(`addon (${profile}): ${fresh ? "unchanged" : `built in ${seconds(started)}`}\n`);
   return true;
+}
+
+/** The folder of the addon to publish: the release profile's if it is built from what is in the tree now, else the everyday one's. */
+export async function publishableAddon() {
+  for (const profile of ["release", "dev"])
+    if (read(`${nativeFolder(profile)}/stamp`) === (await addonDigest(profile))) return join(root, nativeFolder(profile));
+  return root;
 }
 
 /** Bundles ts/ into dist/index.cjs and writes index.mjs, which names what the bundle exports. */

@@ -34,27 +34,28 @@ function linkSelf() {
 }
 
 /** Brings node_modules to what package-lock.json says. */
-export async function setup() {
-  await checkTools();
-  const { dependencies, devDependencies, optionalDependencies, overrides } = JSON.parse(
-    readFileSync(join(root, "package.json"), "utf8"),
-  );
+export async function installPackages() {
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const { dependencies, devDependencies, optionalDependencies, overrides } = manifest;
   const declared = JSON.stringify([dependencies, devDependencies, optionalDependencies, overrides]);
   const wanted = digest(["package-lock.json", ".npmrc"], [declared, process.platform, process.arch, process.versions.modules]);
   if (read(stamp) !== wanted || !existsSync(join(root, "node_modules", "typescript", "package.json"))) {
     // Scripts of packages are not run: none of the tools needs its own.
     const { code } = await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     if (code !== 0)
-      fail(
-        "npm ci failed: see above. It needs package-lock.json to agree with package.json and a package registry that can be reached.",
-      );
+      fail("npm ci failed: see above. It needs a package registry, and a package-lock.json that agrees with package.json.");
     write(stamp, wanted);
   }
   linkSelf();
 }
 
+/** Makes the clone ready for everything that the scripts here do. */
+export async function setup() {
+  await checkTools();
+  await installPackages();
+}
+
 if (isMain(import.meta.url)) {
   await setup();
-  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  process.stdout.write(`master-agent ${version}: tools and packages are in place\n`);
+  process.stdout.write("tools and packages are in place\n");
 }

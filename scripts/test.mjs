@@ -32,7 +32,9 @@ function add(title, { passed = 0, failed = 0, skipped = 0 }, started) {
   total.failed += failed;
   if (failed > 0) failures.push(title);
   const left = skipped > 0 ? `, ${skipped} left out` : "";
-  process.stdout.write(`${title}: ${passed} ok, ${failed} not ok${left} (${((performance.now() - started) / 1000).toFixed(1)} s)\n`);
+  process.stdout.write(
+    `${title}: ${passed} ok, ${failed} not ok${left} (${((performance.now() - started) / 1000).toFixed(1)} s)\n`,
+  );
 }
 
 /** One check: `work` resolves with whether it went well. */
@@ -78,7 +80,14 @@ async function lint() {
 async function rustTests(filters, long) {
   section("Rust tests");
   const started = performance.now();
-  const { code, output } = await run("cargo", ["test", "--workspace", "--no-fail-fast", ...locked, ...filters, ...(long ? ["--", "--include-ignored"] : [])]);
+  const { code, output } = await run("cargo", [
+    "test",
+    "--workspace",
+    "--no-fail-fast",
+    ...locked,
+    ...filters,
+    ...(long ? ["--", "--include-ignored"] : []),
+  ]);
   const count = { passed: 0, failed: 0, skipped: 0 };
   for (const [, passed, failed, ignored] of output.matchAll(/^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
     count.passed += Number(passed);

@@ -1,5 +1,5 @@
 // Runs in `npm version`: carries the version of package.json into Cargo.toml, Cargo.lock, the platform packages and binding.js.
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build.mjs";
 import { read, write } from "./lib/digest.mjs";

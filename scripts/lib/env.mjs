@@ -35,9 +35,9 @@ export function tool(...path) {
 
 /**
  * Runs a program, passes its output on as it comes and resolves with `{ code, output }`, `output` being both streams without colours.
- * `quiet` keeps the output back unless the program fails. A program that is not installed gives code 127.
+ * `quiet` keeps the output back unless the program fails, `silent` in that case too. A program that is not installed gives code 127.
  */
-export function run(command, args, { cwd = root, env = {}, quiet = false } = {}) {
+export function run(command, args, { cwd = root, env = {}, quiet = false, silent = false } = {}) {
   return new Promise((resolve) => {
     // npm and npx are command files on Windows, which only a shell can start.
     const child = spawn(command, args, {
@@ -55,8 +55,8 @@ export function run(command, args, { cwd = root, env = {}, quiet = false } = {})
     // One stream for both keeps the order of what is printed, and the closing line of the tests last.
     child.stderr.on("data", take(process.stdout));
     const done = (code, note = "") => {
-      if (quiet && code !== 0) process.stdout.write(Buffer.concat(kept));
-      if (note) process.stdout.write(`${note}\n`);
+      if (quiet && !silent && code !== 0) process.stdout.write(Buffer.concat(kept));
+      if (note && !silent) process.stdout.write(`${note}\n`);
       resolve({
         code,
         output:

@@ -1,0 +1,213 @@
+/** What a user gets: the tarballs, installed in an empty project, in each way of loading them. */
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { node, platformFolder, repositoryTool, root, run, Scratch, type Tarball } from "./project.ts";
+
+const scratch = new Scratch();
+let main: Tarball;
+let platform: Tarball;
+let project: string;
+
+before(async () => {
+  main = scratch.packMain();
+  platform = await scratch.packPlatform();
+  project = scratch.install([main, platform]);
+  scratch.addTypeScript(project);
+});
+after(() => scratch.remove());
+
+/** Writes the files of one case into a folder of its own inside the project. */
+function place(name: string, files: Record<string, string>, inside = project): string {
+  const folder = join(inside, name);
+  mkdirSync(folder);
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
+  return folder;
+}
+
+/** The example of the documentation, as it stands. */
+const example = `
+class MySubAgent { agentType = "my-agent"; async run(input) { return { answer: input.query.toUpperCase() }; } }
+registerSubAgent(new MySubAgent());
+const master = new MasterAgent();
+const { taskId, jobId } = await master.spawn({ agentType: "my-agent", input: { query: "hello" } });
+const result = await master.waitForJob(jobId);
+`;
+const esm = `import { MasterAgent, registerSubAgent } from "master-agent";${example}`;
+const cjs = `const { MasterAgent, registerSubAgent } = require("master-agent");\n(async () => {${example}`;
+const print = "console.log(JSON.stringify({ taskId, jobId, result }));\n";
+
+/** The same with the types that strict TypeScript asks for; the compiler checks that the result is what it is said to be. */
+const typed = `import { MasterAgent, registerSubAgent, type TaskResult } from "master-agent";
+class MySubAgent { agentType = "my-agent" as const; async run(input: { query: string }) { return { answer: input.query.toUpperCase() }; } }
+registerSubAgent(new MySubAgent());
+const master = new MasterAgent();
+async function main(): Promise<void> {
+  const { taskId, jobId } = await master.spawn({ agentType: "my-agent", input: { query: "hello" } });
+  const result: TaskResult = await master.waitForJob(jobId);
+  // @ts-expect-error: only a result that succeeded has an output, and it has no such property
+  result.success.output.missing;
+  console.log(JSON.stringify({ taskId, jobId, result }));
+}
+main().catch((error: unknown) => { console.error(error); process.exitCode = 1; });
+`;
+
+interface Printed {
+  taskId: string;
+  jobId: string;
+  result: { taskId: string; jobId: string; agentType: string; success: boolean; output: unknown; attempts: number };
+}
+
+/** Runs a script that must end by itself, and checks what it printed. */
+function runsExample(script: string, cwd: string): void {
+  const { code, signal, stdout, stderr } = node([script], cwd);
+  assert.equal(signal, null, `did not exit by itself\n${stdout}${stderr}`);
+  assert.equal(code, 0, stderr);
+  const { taskId, jobId, result } = JSON.parse(stdout) as Printed;
+  assert.equal(typeof taskId, "string");
+  assert.equal(typeof jobId, "string");
+  assert.equal(result.success, true);
+  assert.deepEqual(result.output, { answer: "HELLO" });
+  assert.equal(result.taskId, taskId);
+  assert.equal(result.jobId, jobId);
+  assert.equal(result.agentType, "my-agent");
+  assert.equal(result.attempts, 1);
+  assert.equal(stderr, "");
+  assert.ok(existsSync(join(cwd, "data")), "the state is in ./data");
+}
+
+describe("tarballs", () => {
+  test("the main package has what it needs and nothing else", () => {
+    const files = main.files.filter((file) => !/^bin\/.+\.js$/.test(file));
+    assert.deepEqual(files, [
+      "LICENSE",
+      "README.md",
+      "binding.js",
+      "dist/index.cjs",
+      "dist/index.cjs.map",
+      "index.d.mts",
+      "index.d.ts",
+      "index.js",
+      "index.mjs",
+      "package.json",
+    ]);
+    assert.ok(main.files.includes("bin/master-agent.js"));
+  });
+
+  test("the platform package has the addon", () => {
+    assert.deepEqual(platform.files, ["LICENSE", "README.md", `master-agent.${platformFolder()}.node`, "package.json"]);
+  });
+
+  test("the entries are found and typed in every kind of resolution", () => {
+    repositoryTool("@arethetypeswrong/cli/dist/index.js", [main.path, "--format", "ascii", "--no-emoji"], scratch.folder);
+  });
+
+  test("the manifest is in order", () => {
+    repositoryTool(
+      "publint/src/cli.js",
+      [join(project, "node_modules", "master-agent"), "--strict", "--pack", "false"],
+      scratch.folder,
+    );
+  });
+});
+
+describe("an installed package", () => {
+  test("runs the example as CommonJS", () => {
+    const folder = place("cjs", { "main.cjs": `${cjs}${print}})();\n` });
+    runsExample("main.cjs", folder);
+  });
+
+  test("runs the example as an ES module", () => {
+    const folder = place("esm", { "main.mjs": `${esm}${print}` });
+    runsExample("main.mjs", folder);
+  });
+
+  test("runs it again on the state of the first run", () => {
+    const folder = place("again", { "main.mjs": `${esm}${print}` });
+    runsExample("main.mjs", folder);
+    runsExample("main.mjs", folder);
+  });
+
+  const strict = {
+    target: "es2023",
+    lib: ["es2023", "esnext.disposable"],
+    types: ["node"],
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    verbatimModuleSyntax: true,
+    skipLibCheck: false,
+    outDir: "out",
+  };
+  const kinds = [
+    {
+      name: "node16 as an ES module",
+      file: "main.mts",
+      out: "main.mjs",
+      options: { module: "node16", moduleResolution: "node16" },
+    },
+    {
+      name: "node16 as CommonJS",
+      file: "main.cts",
+      out: "main.cjs",
+      options: { module: "node16", moduleResolution: "node16", verbatimModuleSyntax: false },
+    },
+    { name: "nodenext", file: "main.mts", out: "main.mjs", options: { module: "nodenext", moduleResolution: "nodenext" } },
+    { name: "bundler", file: "main.mts", out: "main.mjs", options: { module: "esnext", moduleResolution: "bundler" } },
+  ];
+  for (const { name, file, out, options } of kinds) {
+    test(`runs it from strict TypeScript: ${name}`, () => {
+      const folder = place(`ts-${name.replaceAll(" ", "-")}`, {
+        [file]: typed,
+        "tsconfig.json": JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [file] }),
+      });
+      const compiled = node([join(project, "node_modules", "typescript", "bin", "tsc"), "--project", "."], folder);
+      assert.equal(compiled.code, 0, compiled.stdout);
+      runsExample(join("out", out), folder);
+    });
+  }
+
+  test("is one copy whichever way it is loaded", () => {
+    const folder = place("both", {
+      "main.mjs": `
+        import assert from "node:assert/strict";
+        import { createRequire } from "node:module";
+        import * as viaImport from "master-agent";
+        const viaRequire = createRequire(import.meta.url)("master-agent");
+        assert.deepEqual(Object.keys(viaImport).sort(), Object.keys(viaRequire).sort());
+        for (const [name, value] of Object.entries(viaImport)) assert.equal(value, viaRequire[name], name);
+        viaImport.registerSubAgent({ agentType: "shared", run: async () => "seen" });
+        assert.ok(viaRequire.getSubAgentRegistry().has("shared"));
+        const master = new viaRequire.MasterAgent();
+        const { jobId } = await master.spawn({ agentType: "shared", input: {} });
+        const { output } = await new viaImport.MasterAgent().waitForJob(jobId);
+        assert.equal(output, "seen");
+        console.log("one copy");
+      `,
+    });
+    const { code, signal, stdout, stderr } = node(["main.mjs"], folder);
+    assert.equal(signal, null, "did not exit by itself");
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout, "one copy\n");
+  });
+
+  test("has a command line", () => {
+    const folder = place("cli", {});
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+    const { code, stdout, stderr } = run("npm", ["exec", "--offline", "--", "master-agent", "--version"], folder);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`^(master-agent )?${version.replaceAll(".", "\\.")}\n$`));
+  });
+
+  test("tells what is missing when the package of the platform is", () => {
+    const alone = scratch.install([main]);
+    const folder = place("alone", { "main.mjs": `${esm}${print}` }, alone);
+    const { code, signal, stderr } = node(["main.mjs"], folder);
+    assert.equal(signal, null, "did not exit by itself");
+    assert.notEqual(code, 0);
+    assert.match(stderr, /ERR_ADDON_LOAD/);
+    assert.ok(stderr.includes(`master-agent-${platformFolder()}`), stderr);
+    assert.match(stderr, /install again/i);
+  });
+});

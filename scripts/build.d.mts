@@ -1,0 +1,2 @@
+// The types of what the tests take from build.mjs.
+export function publishableAddon(): Promise<string>;
