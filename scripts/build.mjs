@@ -62,7 +62,7 @@ export async function buildAddon({ profile, extra = [] }) {
     if (code !== 0) return false;
   }
   for (const name of ["binding.js", "binding.d.ts"]) {
-    const text = read(`${folder}/${name}`);
+    const text = read(`${folder}/${name}`)?.replaceAll("\r\n", "\n");
     if (text !== undefined) write(name, text);
   }
   for (const name of readdirSync(join(root, folder)).filter((name) => name.endsWith(".node")))
@@ -154,7 +154,7 @@ export async function buildTypes() {
   const { code } = await node([bundler, ...flags, "ts/index.ts"]);
   if (code !== 0) return false;
   const header = "// The public contract of master-agent. Generated from ts/ by `npm run build`: do not edit.\n\n";
-  write(output, header + read(rolled).trimStart());
+  write(output, header + read(rolled).replaceAll("\r\n", "\n").trimStart());
   write(stamp, state());
   process.stdout.write(`types: written in ${seconds(started)}\n`);
   return true;

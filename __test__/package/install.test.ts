@@ -130,8 +130,7 @@ describe("an installed package", () => {
   });
 
   const strict = {
-    target: "es2023",
-    lib: ["es2023", "esnext.disposable"],
+    target: "es2022",
     types: ["node"],
     strict: true,
     exactOptionalPropertyTypes: true,
@@ -155,6 +154,12 @@ describe("an installed package", () => {
     },
     { name: "nodenext", file: "main.mts", out: "main.mjs", options: { module: "nodenext", moduleResolution: "nodenext" } },
     { name: "bundler", file: "main.mts", out: "main.mjs", options: { module: "esnext", moduleResolution: "bundler" } },
+    {
+      name: "bundler with the newest library",
+      file: "main.mts",
+      out: "main.mjs",
+      options: { target: "esnext", lib: ["esnext", "dom"], module: "preserve", moduleResolution: "bundler" },
+    },
   ];
   for (const { name, file, out, options } of kinds) {
     test(`runs it from strict TypeScript: ${name}`, () => {
