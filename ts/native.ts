@@ -1,0 +1,140 @@
+/**
+ * The only file that loads the addon. What crosses the boundary is typed here; what is done with it
+ * lives in `connection.ts`.
+ */
+import { MasterAgentError, type NativeError } from "./errors";
+
+/** How a session of the addon is opened. */
+export interface SessionOptions {
+  /** The store's folder, absolute. */
+  folder: string;
+  queue: string;
+  durability: "process" | "power";
+  /** How a worker of this session is shown. */
+  name: string;
+}
+
+/** The native class. Every method is synchronous, cheap and returns at once. */
+export interface Session {
+  submit(request: number, jobs: string): void;
+  settle(outcomes: string): void;
+  request(request: number, body: string): void;
+  wait(request: number, jobId: string): void;
+  forget(request: number): void;
+  alive(): void;
+  drain(): string;
+  shutdown(): void;
+}
+
+/** Opens a session; `wake` is called when there is something to drain, at most once until the next drain. */
+export type OpenSession = (options: SessionOptions, wake: () => void) => Session;
+
+/** A claimed job, as it comes: see {@link Field} for the places. */
+export type ClaimedJob = [
+  handle: number,
+  id: number,
+  key: string | null,
+  taskId: string | null,
+  agentType: string,
+  attempt: number,
+  stalls: number,
+  parentTaskId: string | null,
+  priority: number,
+  addedAt: number,
+  maxAttempts: number,
+  metadata: unknown,
+  input: unknown,
+];
+
+/** The end of a job, as it comes. */
+export type EndedJob = [
+  id: number,
+  key: string | null,
+  taskId: string | null,
+  agentType: string,
+  state: "completed" | "failed" | "cancelled" | "dead",
+  attempts: number,
+  addedAt: number,
+  startedAt: number | null,
+  finishedAt: number,
+  parentTaskId: string | null,
+  value: unknown,
+];
+
+/** An event, as it comes. */
+export type NativeEvent = [
+  type: "started" | "progress" | "completed" | "failed" | "retrying",
+  id: number,
+  key: string | null,
+  taskId: string | null,
+  agentType: string,
+  attempt: number,
+  at: number,
+  value: unknown,
+];
+
+/** What `drain()` hands out. */
+export type Message =
+  | [kind: 0, request: number, error: NativeError | null, value: unknown]
+  | [kind: 1, request: number, firstId: number, count: number]
+  | [kind: 2, request: number, jobs: [id: number | string, existing: 0 | 1][]]
+  | [kind: 3, request: number, error: NativeError]
+  | [kind: 4, jobs: ClaimedJob[]]
+  | [kind: 5, handle: number, error: NativeError]
+  | [kind: 6, request: number, job: EndedJob]
+  | [kind: 7, request: number, error: NativeError]
+  | [kind: 8, events: NativeEvent[]]
+  | [kind: 9, error: NativeError | null];
+
+interface Addon {
+  Session: new (options: SessionOptions, wake: () => void) => Session;
+}
+
+let addon: Addon | undefined;
+let override: OpenSession | undefined;
+
+/** Opens a session of the addon, which is loaded at the first call. */
+export function openSession(options: SessionOptions, wake: () => void): Session {
+  if (override !== undefined) {
+    return override(options, wake);
+  }
+  addon ??= load();
+  return new addon.Session(options, wake);
+}
+
+/** Replaces the addon, for tests; returns what undoes it. */
+export function replaceSession(open: OpenSession): () => void {
+  const before = override;
+  override = open;
+  return () => {
+    override = before;
+  };
+}
+
+function load(): Addon {
+  try {
+    return require("../binding.js") as Addon;
+  } catch (cause) {
+    const name = platformPackage();
+    const reason = cause instanceof Error ? cause.message.split("\n", 1)[0] : String(cause);
+    throw new MasterAgentError(
+      "ERR_ADDON_LOAD",
+      `The native part of master-agent for ${process.platform} ${process.arch} could not be loaded (${reason}). ` +
+        `It comes with the package ${name}: install again without --omit=optional or --no-optional, on the platform ` +
+        "that runs the program, and keep master-agent out of bundles (mark it as external).",
+      { cause, details: { package: name, platform: process.platform, arch: process.arch } },
+    );
+  }
+}
+
+function platformPackage(): string {
+  const base = `master-agent-${process.platform}-${process.arch}`;
+  if (process.platform === "win32") {
+    return `${base}-msvc`;
+  }
+  if (process.platform === "linux") {
+    const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+    return `${base}-${report?.header?.glibcVersionRuntime === undefined ? "musl" : "gnu"}`;
+  }
+  return base;
+}
