@@ -6,8 +6,10 @@ mod clock;
 mod code;
 mod job;
 mod policy;
+mod random;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use code::ErrorCode;
 pub use job::{JobError, JobId, JobRef, JobState, Token, WorkerId};
+pub use random::{Random, SystemRandom};
 pub use policy::{Backoff, BackoffKind, JobPolicy, Keep};

@@ -132,7 +132,7 @@ impl JobStore for SqliteStore {
     fn settle(
         &self,
         queue: Arc<str>,
-        batch: Vec<Settlement>,
+        batch: Arc<Vec<Settlement>>,
         now: Millis,
         claim: Option<ClaimRequest>,
         reply: Reply<SettleReply>,

@@ -31,11 +31,12 @@ pub trait JobStore: Send + Sync + 'static {
     /// Takes up to `free` jobs and answers at once, also when there are none.
     fn claim(&self, request: ClaimRequest, reply: Reply<Vec<ClaimedJob>>);
 
-    /// Ends claims, and takes new jobs in the same commit.
+    /// Ends claims, and takes new jobs in the same commit. The batch is shared, so that the caller still has it
+    /// when the store fails.
     fn settle(
         &self,
         queue: Arc<str>,
-        batch: Vec<Settlement>,
+        batch: Arc<Vec<Settlement>>,
         now: Millis,
         claim: Option<ClaimRequest>,
         reply: Reply<SettleReply>,
@@ -77,6 +78,11 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// Sends a packed batch of events to the other processes that listen to the queue, if there are any.
     fn publish(&self, queue: Arc<str>, events_json: Box<str>);
+
+    /// Whether another process listens to the events of the queue, as far as is known: at most a second old.
+    fn is_heard(&self, _queue: &str) -> bool {
+        false
+    }
 
     /// Tells the store whether this process listens to the events of the queue.
     fn listen(&self, queue: Arc<str>, on: bool, reply: Reply<()>);

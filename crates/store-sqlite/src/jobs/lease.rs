@@ -1,7 +1,5 @@
 //! Workers, their leases, and what time brings: due jobs and lost workers.
 
-use std::sync::Arc;
-
 use master_agent_core::{JobId, JobState, Millis, Token, WorkerId};
 use master_agent_store::{BeatReply, ClaimRequest, Maintained, WorkerBeat};
 use rusqlite::{OptionalExtension, params};
@@ -139,8 +137,7 @@ fn recover(tx: &mut Tx<'_>, now: Millis, done: &mut Maintained) -> Outcome<()> {
             done.recovered += 1;
             if state == JobState::Dead {
                 let (queue, _) = tx.lane_names(job.lane)?;
-                done.dead.push((Arc::clone(&queue), JobId(job.id)));
-                tx.shared().tell(|listener| listener.ended(&queue, &[JobId(job.id)]));
+                done.dead.push((queue, JobId(job.id)));
             }
         }
     }

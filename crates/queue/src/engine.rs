@@ -1,0 +1,364 @@
+//! One engine per store and process: the timer, the ears on the store, and the waits.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use master_agent_core::{Clock, ErrorCode, JobId, JobRef, Millis, Random};
+use master_agent_store::{JobStore, JobView, Maintained, StoreError, StoreListener};
+use parking_lot::Mutex;
+
+use crate::message::{Event, Message, Outbox, WaitOutcome};
+use crate::session::{Session, SessionOptions};
+use crate::timer::Timer;
+use crate::waits::{Waiter, Waits};
+
+/// How often the store is maintained while a worker runs: lost workers are noticed this fast.
+const MAINTAIN_EVERY: Millis = 500;
+
+/// Behind the notices of the store: how late a wait is answered whose notice was lost.
+const POLL_WAITS: Millis = 1_000;
+
+/// The queue engine of one store in this process.
+pub struct Engine {
+    pub(crate) store: Arc<dyn JobStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) timer: Arc<Timer>,
+    hubs: Mutex<HashMap<Arc<str>, Arc<Hub>>>,
+    maintenance: Mutex<Maintenance>,
+    next_session: AtomicU64,
+}
+
+struct Maintenance {
+    at: Millis,
+    under_way: bool,
+    poll_waits_at: Millis,
+}
+
+/// What the sessions of one queue share.
+pub(crate) struct Hub {
+    pub(crate) queue: Arc<str>,
+    pub(crate) waits: Mutex<Waits>,
+    sessions: Mutex<Vec<Weak<Session>>>,
+    /// Sessions that want events.
+    pub(crate) listening: AtomicUsize,
+}
+
+impl Hub {
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|session| session.strong_count() > 0);
+        sessions.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn is_running(&self, job: JobId) -> bool {
+        self.sessions().iter().any(|session| session.is_running(job))
+    }
+}
+
+impl Engine {
+    /// An engine over `store`. Its thread ends when the engine is dropped.
+    pub fn start(store: Arc<dyn JobStore>, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> std::io::Result<Arc<Self>> {
+        let engine = Arc::new(Self {
+            store,
+            clock,
+            random,
+            timer: Timer::new(),
+            hubs: Mutex::default(),
+            maintenance: Mutex::new(Maintenance { at: Millis::MIN, under_way: false, poll_waits_at: Millis::MIN }),
+            next_session: AtomicU64::new(1),
+        });
+        engine.listen();
+        engine.timer.start(Arc::downgrade(&engine), Arc::clone(&engine.clock))?;
+        Ok(engine)
+    }
+
+    fn listen(self: &Arc<Self>) {
+        let listener: Weak<dyn StoreListener> = Arc::downgrade(self) as Weak<dyn StoreListener>;
+        self.store.set_listener(listener);
+    }
+
+    /// A new session on a queue of the store.
+    pub fn session(self: &Arc<Self>, options: SessionOptions, outbox: Arc<dyn Outbox>) -> Arc<Session> {
+        let hub = self.hub(&options.queue);
+        let id = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let session = Session::new(Arc::clone(self), Arc::clone(&hub), id, options, outbox);
+        hub.sessions.lock().push(Arc::downgrade(&session));
+        session
+    }
+
+    /// The store, for what needs no engine.
+    pub fn store(&self) -> &Arc<dyn JobStore> {
+        &self.store
+    }
+
+    fn hub(&self, queue: &Arc<str>) -> Arc<Hub> {
+        let mut hubs = self.hubs.lock();
+        let hub = hubs.entry(Arc::clone(queue)).or_insert_with(|| {
+            Arc::new(Hub {
+                queue: Arc::clone(queue),
+                waits: Mutex::default(),
+                sessions: Mutex::default(),
+                listening: AtomicUsize::new(0),
+            })
+        });
+        Arc::clone(hub)
+    }
+
+    fn hubs(&self) -> Vec<Arc<Hub>> {
+        self.hubs.lock().values().cloned().collect()
+    }
+
+    fn find_hub(&self, queue: &str) -> Option<Arc<Hub>> {
+        self.hubs.lock().get(queue).cloned()
+    }
+
+    /// Does what is due and answers when it wants to be called again.
+    pub(crate) fn tick(self: &Arc<Self>, now: Millis) -> Millis {
+        let mut next = Millis::MAX;
+        let mut workers = false;
+        let hubs = self.hubs();
+        for hub in &hubs {
+            for session in hub.sessions() {
+                if let Some(at) = session.tick(now) {
+                    workers = true;
+                    next = next.min(at);
+                }
+            }
+        }
+        if workers {
+            next = next.min(self.maintain(now));
+        }
+        let waited: Vec<&Arc<Hub>> = hubs.iter().filter(|hub| !hub.waits.lock().is_empty()).collect();
+        if !waited.is_empty() {
+            let due = {
+                let mut maintenance = self.maintenance.lock();
+                let due = now >= maintenance.poll_waits_at;
+                if due {
+                    maintenance.poll_waits_at = now + POLL_WAITS;
+                }
+                next = next.min(maintenance.poll_waits_at);
+                due
+            };
+            if due {
+                for hub in waited {
+                    self.check_waits(hub, true);
+                }
+            }
+        }
+        next
+    }
+
+    /// Starts a maintenance if one is due and answers when the next is.
+    fn maintain(self: &Arc<Self>, now: Millis) -> Millis {
+        {
+            let mut maintenance = self.maintenance.lock();
+            if maintenance.under_way {
+                return Millis::MAX;
+            }
+            if now < maintenance.at {
+                return maintenance.at;
+            }
+            maintenance.under_way = true;
+        }
+        let engine = Arc::clone(self);
+        self.store.maintain(now, Box::new(move |outcome| engine.maintained(now, outcome)));
+        Millis::MAX
+    }
+
+    fn maintained(self: &Arc<Self>, now: Millis, outcome: Result<Maintained, StoreError>) {
+        let done = outcome.unwrap_or_default();
+        {
+            let mut maintenance = self.maintenance.lock();
+            maintenance.under_way = false;
+            let next = now + MAINTAIN_EVERY;
+            maintenance.at = done.next_due.map_or(next, |due| due.clamp(now + 1, next));
+        }
+        for (queue, job) in done.dead {
+            self.ended(&queue, &[job]);
+        }
+        self.timer.poke();
+    }
+
+    /// Registers a wait. It is answered when the job ends or is found to have ended or gone.
+    pub(crate) fn wait(self: &Arc<Self>, hub: &Arc<Hub>, job: JobId, waiter: Waiter) {
+        {
+            let mut waits = hub.waits.lock();
+            waits.add(job, waiter);
+            self.timer.at(self.clock.now() + POLL_WAITS);
+        }
+        // A job that runs in this process is answered when it is settled.
+        if !hub.is_running(job) {
+            hub.waits.lock().look_up(job);
+            self.check_waits(hub, false);
+        }
+    }
+
+    /// Looks jobs up that somebody waits for: the new ones, and a slice of all others if `all`.
+    pub(crate) fn check_waits(self: &Arc<Self>, hub: &Arc<Hub>, all: bool) {
+        let slice = {
+            let mut waits = hub.waits.lock();
+            if waits.looking {
+                waits.again |= all;
+                return;
+            }
+            let slice = waits.next_slice(all);
+            waits.looking = !slice.is_empty();
+            slice
+        };
+        if slice.is_empty() {
+            return;
+        }
+        let (engine, of) = (Arc::clone(self), Arc::clone(hub));
+        let refs = slice.iter().map(|job| JobRef::Id(*job)).collect();
+        self.store.jobs(Arc::clone(&hub.queue), refs, Box::new(move |found| engine.looked_up(&of, &slice, found)));
+    }
+
+    fn looked_up(self: &Arc<Self>, hub: &Arc<Hub>, jobs: &[JobId], found: Result<Vec<Option<JobView>>, StoreError>) {
+        // A store that fails now is asked again by the poll.
+        for (job, view) in jobs.iter().zip(found.unwrap_or_default()) {
+            match view {
+                Some(view) => {
+                    if let Some(outcome) = WaitOutcome::of(view) {
+                        answer(hub, *job, &outcome);
+                    }
+                }
+                None => answer_gone(hub, *job),
+            }
+        }
+        let again = {
+            let mut waits = hub.waits.lock();
+            waits.looking = false;
+            let again = std::mem::take(&mut waits.again);
+            if !again && !waits.has_fresh() {
+                return;
+            }
+            again
+        };
+        self.check_waits(hub, again);
+    }
+
+    /// Hands events to the sessions of this process that want them, and to other processes.
+    pub(crate) fn publish(&self, hub: &Arc<Hub>, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let events = Arc::new(events);
+        for session in hub.sessions() {
+            if session.wants_events() {
+                session.deliver(Message::Events { events: Arc::clone(&events) });
+            }
+        }
+        if self.store.is_heard(&hub.queue) {
+            let mut packed = String::from("[");
+            for event in events.iter() {
+                if packed.len() > 1 {
+                    packed.push(',');
+                }
+                event.write_json(&mut packed);
+            }
+            packed.push(']');
+            self.store.publish(Arc::clone(&hub.queue), packed.into());
+        }
+    }
+
+    /// Whether anybody wants to hear of what happens in the queue.
+    pub(crate) fn is_heard(&self, hub: &Hub) -> bool {
+        hub.listening.load(Ordering::Acquire) > 0 || self.store.is_heard(&hub.queue)
+    }
+}
+
+/// Answers all waits for a job that ended.
+pub(crate) fn answer(hub: &Hub, job: JobId, outcome: &WaitOutcome) {
+    let waiters = hub.waits.lock().take(job);
+    for waiter in waiters {
+        waiter.outbox.deliver(Message::Done { request: waiter.request, outcome: outcome.clone() });
+    }
+}
+
+fn answer_gone(hub: &Hub, job: JobId) {
+    let waiters = hub.waits.lock().take(job);
+    for waiter in waiters {
+        waiter.outbox.deliver(gone(waiter.request, &job.to_string(), &hub.queue));
+    }
+}
+
+pub(crate) fn gone(request: u32, job: &str, queue: &str) -> Message {
+    let message = format!(
+        "job {job} is not in queue {queue}: it never was, it was removed, or its end was not kept (see removeOnComplete and removeOnFail)"
+    );
+    Message::WaitFailed { request, code: ErrorCode::JobNotFound, message }
+}
+
+impl StoreListener for Engine {
+    fn lanes_ready(&self, queue: &Arc<str>, lanes: &[Arc<str>]) {
+        let Some(hub) = self.find_hub(queue) else { return };
+        for session in hub.sessions() {
+            session.hint(lanes);
+        }
+    }
+
+    fn due(&self, due: Millis) {
+        {
+            let mut maintenance = self.maintenance.lock();
+            maintenance.at = maintenance.at.min(due);
+        }
+        self.timer.at(due);
+    }
+
+    fn ended(&self, queue: &Arc<str>, jobs: &[JobId]) {
+        let Some(hub) = self.find_hub(queue) else { return };
+        let waited = {
+            let mut waits = hub.waits.lock();
+            if waits.is_empty() {
+                return;
+            }
+            for job in jobs {
+                waits.look_up(*job);
+            }
+            true
+        };
+        if waited {
+            // The timer thread has the engine in an `Arc`, which looking up needs.
+            self.maintenance.lock().poll_waits_at = Millis::MIN;
+            self.timer.poke();
+        }
+    }
+
+    fn foreign(&self) {
+        let now = self.clock.now();
+        let mut waited = false;
+        for hub in self.hubs() {
+            waited |= !hub.waits.lock().is_empty();
+            for session in hub.sessions() {
+                session.foreign(now);
+            }
+        }
+        {
+            let mut maintenance = self.maintenance.lock();
+            // Another process may have added a delayed job, or died.
+            maintenance.at = maintenance.at.min(now);
+            if waited {
+                maintenance.poll_waits_at = Millis::MIN;
+            }
+        }
+        self.timer.poke();
+    }
+
+    fn events(&self, queue: &Arc<str>, events_json: &str) {
+        let Some(hub) = self.find_hub(queue) else { return };
+        let events_json: Arc<str> = events_json.into();
+        for session in hub.sessions() {
+            if session.wants_events() {
+                session.deliver(Message::PackedEvents { events_json: Arc::clone(&events_json) });
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.timer.stop();
+    }
+}

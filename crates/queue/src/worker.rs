@@ -1,0 +1,363 @@
+//! The bookkeeping of one worker: slots, lanes, deadlines and leases. No I/O and no clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use master_agent_core::{JobId, Millis, Token, WorkerId};
+use master_agent_store::{BeatReply, ClaimRequest, ClaimedJob, WorkerBeat};
+
+use crate::decide::GiveUp;
+
+/// The number under which the other side of a session knows a running job.
+pub type Handle = u32;
+
+/// A lane that a worker serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    pub name: Arc<str>,
+    /// At most so many jobs of it at a time, beside the worker's total.
+    pub limit: Option<usize>,
+}
+
+/// What a worker is started with. Times in milliseconds.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    pub concurrency: usize,
+    pub lease: Millis,
+    /// How long the event loop may be silent while jobs run.
+    pub stall_timeout: Millis,
+    pub lanes: Vec<Lane>,
+}
+
+/// Jobs are handed to JavaScript in texts of about this size at the most.
+const MAX_CLAIM_BYTES: usize = 8 << 20;
+
+/// How often a worker asks at the most whether something of its was cancelled.
+const MIN_BEAT: Millis = 100;
+
+/// A running job. Its data has gone to the handler.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) job: ClaimedJob,
+    pub(crate) started_at: Millis,
+    deadline: Option<Millis>,
+    lane: usize,
+    /// Beats that had been sent when the job was claimed: later ones must list it.
+    beats: u64,
+}
+
+/// What a claim in flight has reserved.
+#[derive(Debug, Default)]
+pub(crate) struct Reservation {
+    free: usize,
+    lanes: Vec<(usize, usize)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    Draining { until: Millis },
+}
+
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    queue: Arc<str>,
+    name: Arc<str>,
+    options: WorkerOptions,
+    lane_names: Arc<[Arc<str>]>,
+    lane_index: HashMap<Arc<str>, usize>,
+    lane_running: Vec<usize>,
+    lane_claiming: Vec<usize>,
+    runs: HashMap<Handle, Run>,
+    handles: HashMap<JobId, Handle>,
+    next_handle: Handle,
+    claiming: usize,
+    /// Jobs were announced while all free slots were reserved.
+    hinted: bool,
+    pub(crate) phase: Phase,
+    pub(crate) started_at: Millis,
+    beats: u64,
+    next_beat: Millis,
+    next_deadline: Millis,
+    /// When a claim that failed is tried again.
+    pub(crate) retry_at: Option<Millis>,
+    alive_at: Millis,
+    /// The loop gave no sign for too long: nothing is claimed for it.
+    silent: bool,
+    /// Settlements that are not durable yet.
+    pub(crate) settling: usize,
+}
+
+impl Worker {
+    pub(crate) fn new(id: WorkerId, queue: Arc<str>, name: Arc<str>, options: WorkerOptions, now: Millis) -> Self {
+        let mut worker = Self {
+            id,
+            queue,
+            name,
+            options,
+            lane_names: Arc::new([]),
+            lane_index: HashMap::new(),
+            lane_running: Vec::new(),
+            lane_claiming: Vec::new(),
+            runs: HashMap::new(),
+            handles: HashMap::new(),
+            next_handle: 1,
+            claiming: 0,
+            hinted: false,
+            phase: Phase::Running,
+            started_at: now,
+            beats: 0,
+            next_beat: now,
+            next_deadline: Millis::MAX,
+            retry_at: None,
+            alive_at: now,
+            silent: false,
+            settling: 0,
+        };
+        let lanes = std::mem::take(&mut worker.options.lanes);
+        worker.serve(lanes);
+        worker
+    }
+
+    /// Changes what the worker serves. Jobs of lanes that are left out run on.
+    pub(crate) fn serve(&mut self, lanes: Vec<Lane>) {
+        // Positions of lanes in flight stay: new lanes are added at the end, dropped ones get the limit 0.
+        let mut names: Vec<Arc<str>> = self.lane_names.to_vec();
+        let mut limits: Vec<Option<usize>> = vec![Some(0); names.len()];
+        for lane in lanes {
+            match self.lane_index.get(&lane.name) {
+                Some(&index) => limits[index] = lane.limit,
+                None => {
+                    self.lane_index.insert(Arc::clone(&lane.name), names.len());
+                    names.push(lane.name);
+                    limits.push(lane.limit);
+                }
+            }
+        }
+        self.lane_running.resize(names.len(), 0);
+        self.lane_claiming.resize(names.len(), 0);
+        self.options.lanes = names.iter().zip(limits).map(|(name, limit)| Lane { name: Arc::clone(name), limit }).collect();
+        self.lane_names = names.into();
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(crate) fn is_running(&self, job: JobId) -> bool {
+        self.handles.contains_key(&job)
+    }
+
+    pub(crate) fn run(&self, handle: Handle) -> Option<&Run> {
+        self.runs.get(&handle)
+    }
+
+    /// Nothing runs and nothing can come any more.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.runs.is_empty() && self.claiming == 0 && self.settling == 0
+    }
+
+    /// Reserves the free slots for a claim, if there are any.
+    pub(crate) fn reserve(&mut self, now: Millis) -> Option<(ClaimRequest, Reservation)> {
+        let free = self.options.concurrency.saturating_sub(self.runs.len() + self.claiming);
+        if free == 0 || self.silent || self.phase != Phase::Running || self.lane_names.is_empty() {
+            return None;
+        }
+        let mut reserved = Vec::new();
+        for (index, lane) in self.options.lanes.iter().enumerate() {
+            if let Some(limit) = lane.limit {
+                let left = limit.saturating_sub(self.lane_running[index] + self.lane_claiming[index]);
+                reserved.push((index, left.min(free)));
+            }
+        }
+        if reserved.len() == self.lane_names.len() && reserved.iter().all(|(_, left)| *left == 0) {
+            return None;
+        }
+        for (index, left) in &reserved {
+            self.lane_claiming[*index] += left;
+        }
+        self.claiming += free;
+        self.hinted = false;
+        let limits = reserved.iter().copied().filter(|(_, left)| *left < free).collect();
+        let request = ClaimRequest {
+            worker: self.id,
+            queue: Arc::clone(&self.queue),
+            lanes: Arc::clone(&self.lane_names),
+            limits,
+            free,
+            max_bytes: MAX_CLAIM_BYTES,
+            now,
+            lease: self.options.lease,
+        };
+        Some((request, Reservation { free, lanes: reserved }))
+    }
+
+    /// The claim failed: its slots are free again.
+    pub(crate) fn release(&mut self, reservation: &Reservation) {
+        self.claiming = self.claiming.saturating_sub(reservation.free);
+        for (index, left) in &reservation.lanes {
+            self.lane_claiming[*index] = self.lane_claiming[*index].saturating_sub(*left);
+        }
+    }
+
+    /// Takes what the claim gave. Answers with the jobs and their handles, data included, and whether
+    /// another claim should follow at once.
+    pub(crate) fn claimed(
+        &mut self,
+        reservation: &Reservation,
+        jobs: Vec<ClaimedJob>,
+        now: Millis,
+    ) -> (Vec<(Handle, ClaimedJob)>, bool) {
+        self.release(reservation);
+        self.retry_at = None;
+        let got = jobs.len();
+        let mut bytes = 0;
+        let mut started = Vec::with_capacity(got);
+        for mut job in jobs {
+            bytes += job.data_json.len();
+            let handle = self.free_handle();
+            let data_json = std::mem::take(&mut job.data_json);
+            self.begin(handle, job.clone(), now);
+            started.push((handle, ClaimedJob { data_json, ..job }));
+        }
+        let again = got < reservation.free && (self.hinted || bytes >= MAX_CLAIM_BYTES);
+        (started, again)
+    }
+
+    fn begin(&mut self, handle: Handle, job: ClaimedJob, now: Millis) {
+        let deadline = job.policy.timeout.map(|timeout| now.saturating_add(timeout));
+        self.next_deadline = self.next_deadline.min(deadline.unwrap_or(Millis::MAX));
+        let lane = self.lane_index.get(&job.lane).copied().unwrap_or(0);
+        self.lane_running[lane] += 1;
+        if self.runs.is_empty() {
+            // Silence is counted from when there is something to say.
+            self.alive_at = self.alive_at.max(now);
+        }
+        self.handles.insert(job.id, handle);
+        self.runs.insert(handle, Run { job, started_at: now, deadline, lane, beats: self.beats });
+    }
+
+    fn free_handle(&mut self) -> Handle {
+        loop {
+            let handle = self.next_handle;
+            self.next_handle = self.next_handle.wrapping_add(1).max(1);
+            if !self.runs.contains_key(&handle) {
+                return handle;
+            }
+        }
+    }
+
+    /// Ends a run: its slot is free. `None` if it was given up before.
+    pub(crate) fn end(&mut self, handle: Handle) -> Option<Run> {
+        let run = self.runs.remove(&handle)?;
+        self.handles.remove(&run.job.id);
+        self.lane_running[run.lane] -= 1;
+        Some(run)
+    }
+
+    /// Jobs were announced. Answers whether a claim makes sense now.
+    pub(crate) fn hint(&mut self, lanes: &[Arc<str>]) -> bool {
+        if !lanes.iter().any(|lane| self.lane_index.contains_key(lane)) {
+            return false;
+        }
+        self.hinted = true;
+        true
+    }
+
+    /// The event loop gave a sign of life. Answers whether it had been taken for silent.
+    pub(crate) fn alive(&mut self, now: Millis) -> bool {
+        self.alive_at = now;
+        std::mem::take(&mut self.silent)
+    }
+
+    /// Restarts the time limit of a run.
+    pub(crate) fn heartbeat(&mut self, handle: Handle, now: Millis) -> bool {
+        let Some(run) = self.runs.get_mut(&handle) else { return false };
+        run.deadline = run.job.policy.timeout.map(|timeout| now.saturating_add(timeout));
+        true
+    }
+
+    /// The beat to send, if it is time for one.
+    pub(crate) fn beat(&mut self, now: Millis) -> Option<(u64, WorkerBeat)> {
+        if now < self.next_beat {
+            return None;
+        }
+        self.next_beat = now.saturating_add((self.options.lease / 3).max(1));
+        self.beats += 1;
+        let beat = WorkerBeat {
+            worker: self.id,
+            queue: Arc::clone(&self.queue),
+            name: Arc::clone(&self.name),
+            concurrency: u32::try_from(self.options.concurrency).unwrap_or(u32::MAX),
+            started_at: self.started_at,
+            now,
+            lease: self.options.lease,
+        };
+        Some((self.beats, beat))
+    }
+
+    /// The next tick sends a beat, unless the last one is less than [`MIN_BEAT`] old.
+    pub(crate) fn beat_soon(&mut self, now: Millis) {
+        let last = self.next_beat.saturating_sub(self.options.lease / 3);
+        self.next_beat = self.next_beat.min(now.max(last.saturating_add(MIN_BEAT)));
+    }
+
+    /// What to give up after a beat: what was cancelled, and what the store no longer counts as held.
+    pub(crate) fn beaten(&self, beat: u64, reply: &BeatReply) -> Vec<(Handle, GiveUp)> {
+        let mut give_up: Vec<(Handle, GiveUp)> =
+            reply.cancelled.iter().filter_map(|job| self.handles.get(job).map(|handle| (*handle, GiveUp::Cancelled))).collect();
+        let held: HashMap<JobId, Token> = reply.held.iter().copied().collect();
+        for (handle, run) in &self.runs {
+            if run.beats < beat && held.get(&run.job.id) != Some(&run.job.token) {
+                give_up.push((*handle, GiveUp::Lost));
+            }
+        }
+        give_up
+    }
+
+    /// What to give up because of the time.
+    pub(crate) fn overdue(&mut self, now: Millis) -> Vec<(Handle, GiveUp)> {
+        if !self.runs.is_empty() && now.saturating_sub(self.alive_at) > self.options.stall_timeout {
+            self.silent = true;
+            return self.runs.keys().map(|handle| (*handle, GiveUp::Stalled)).collect();
+        }
+        if let Phase::Draining { until } = self.phase
+            && now >= until
+        {
+            return self.runs.keys().map(|handle| (*handle, GiveUp::Closed)).collect();
+        }
+        if now < self.next_deadline {
+            return Vec::new();
+        }
+        let mut give_up = Vec::new();
+        self.next_deadline = Millis::MAX;
+        for (handle, run) in &self.runs {
+            match run.deadline {
+                Some(deadline) if deadline <= now => give_up.push((*handle, GiveUp::Timeout)),
+                Some(deadline) => self.next_deadline = self.next_deadline.min(deadline),
+                None => {}
+            }
+        }
+        give_up
+    }
+
+    /// Everything that runs.
+    pub(crate) fn all(&self) -> Vec<Handle> {
+        self.runs.keys().copied().collect()
+    }
+
+    /// When the worker wants to be looked at again.
+    pub(crate) fn next_tick(&self) -> Millis {
+        let mut next = self.next_beat.min(self.next_deadline);
+        if let Some(retry_at) = self.retry_at {
+            next = next.min(retry_at);
+        }
+        if let Phase::Draining { until } = self.phase {
+            next = next.min(until);
+        }
+        if !self.runs.is_empty() {
+            next = next.min(self.alive_at.saturating_add(self.options.stall_timeout).saturating_add(1));
+        }
+        next
+    }
+}
