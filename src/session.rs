@@ -1,0 +1,148 @@
+//! The class that JavaScript holds. Every method converts, delegates and returns at once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use master_agent_core::ErrorCode;
+use master_agent_queue::{Outbox, SessionOptions};
+use master_agent_store_sqlite::Durability;
+use napi::bindgen_prelude::{Env, Error, Function, Result};
+use napi_derive::napi;
+
+use crate::engines;
+use crate::mailbox::Mailbox;
+use crate::requests;
+use crate::wire::{self, Fault};
+
+/// How long a process that ends waits for its jobs to be given back.
+const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
+
+#[napi(object)]
+pub struct NativeOptions {
+    /// The folder of the embedded store.
+    pub folder: String,
+    pub queue: String,
+    /// "process" or "power".
+    pub durability: String,
+    /// How the worker of this session is shown.
+    pub name: String,
+}
+
+#[napi]
+pub struct Session {
+    inner: Arc<master_agent_queue::Session>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// An error with our code in its message, which TypeScript turns into its own class.
+fn throw(fault: &Fault) -> Error {
+    Error::from_reason(fault.to_json())
+}
+
+/// A panic must not cross into JavaScript: it would end the process.
+fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, Fault>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(|fault| throw(&fault)),
+        Err(_) => Err(throw(&Fault::new(ErrorCode::Internal, "the addon panicked; please report this"))),
+    }
+}
+
+#[napi]
+impl Session {
+    #[napi(constructor)]
+    pub fn new(env: Env, options: NativeOptions, wake: Function<'_, (), ()>) -> Result<Self> {
+        let wake = wake.build_threadsafe_function::<()>().callee_handled::<false>().weak::<true>().build()?;
+        let session = guarded(|| {
+            let durability = if options.durability == "power" { Durability::Power } else { Durability::Process };
+            let folder = PathBuf::from(options.folder);
+            let engine = engines::embedded(&folder, durability)
+                .map_err(|error| Fault::new(ErrorCode::StoreOpen, format!("{}: cannot be opened ({error})", folder.display())))?;
+            let mailbox = Arc::new(Mailbox::new(wake));
+            let options = SessionOptions { queue: options.queue.into(), name: options.name.into() };
+            let outbox: Arc<dyn Outbox> = Arc::clone(&mailbox) as Arc<dyn Outbox>;
+            Ok(Self { inner: engine.session(options, outbox), mailbox })
+        })?;
+        // An environment can end without its objects being finalised first: a worker thread that is terminated.
+        env.add_env_cleanup_hook(Arc::downgrade(&session.inner), |session: Weak<master_agent_queue::Session>| {
+            if let Some(session) = session.upgrade() {
+                session.abandon(Box::new(|_| {}));
+            }
+        })?;
+        Ok(session)
+    }
+
+    #[napi]
+    pub fn submit(&self, request: u32, jobs: String) -> Result<()> {
+        guarded(|| {
+            let jobs = wire::read_jobs(&jobs, self.inner.now()).map_err(|error| Fault::unreadable("jobs", &error))?;
+            self.inner.submit(request, jobs);
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn settle(&self, outcomes: String) -> Result<()> {
+        guarded(|| {
+            let outcomes = wire::read_outcomes(&outcomes).map_err(|error| Fault::unreadable("outcomes", &error))?;
+            self.inner.settle(outcomes);
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn request(&self, request: u32, body: String) -> Result<()> {
+        guarded(|| requests::serve(&self.inner, &self.mailbox, request, &body))
+    }
+
+    #[napi]
+    pub fn wait(&self, request: u32, job_id: String) -> Result<()> {
+        guarded(|| {
+            self.inner.wait(request, &job_id);
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn forget(&self, request: u32) -> Result<()> {
+        guarded(|| {
+            self.inner.forget(request);
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn alive(&self) -> Result<()> {
+        guarded(|| {
+            self.inner.alive();
+            Ok(())
+        })
+    }
+
+    #[napi]
+    pub fn drain(&self) -> Result<String> {
+        guarded(|| {
+            self.inner.alive();
+            Ok(self.mailbox.drain())
+        })
+    }
+
+    #[napi]
+    pub fn shutdown(&self) -> Result<()> {
+        guarded(|| {
+            let (done, wait) = std::sync::mpsc::sync_channel(1);
+            self.inner.abandon(Box::new(move |_| {
+                let _ = done.send(());
+            }));
+            let _ = wait.recv_timeout(SHUTDOWN_LIMIT);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.inner.abandon(Box::new(|_| {}));
+    }
+}
