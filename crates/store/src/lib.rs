@@ -4,8 +4,13 @@
 //! implement both; [`model`] is the reference that tests compare them with, [`conformance`] the suite
 //! that every adapter passes. No adapter and no policy lives here.
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod error;
 mod jobs;
+pub mod model;
+#[cfg(feature = "testing")]
+pub mod random;
 mod types;
 
 pub use error::StoreError;

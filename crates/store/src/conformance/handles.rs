@@ -1,0 +1,151 @@
+//! Two handles on one place, as two processes have. Passes at once where a place cannot be shared.
+
+use master_agent_core::{JobState, Keep};
+
+use super::Fixture;
+use super::concurrency::share;
+use super::kit::*;
+use crate::{Control, Settled};
+
+super::cases! {
+    what_one_adds_the_other_sees,
+    ids_keys_and_tokens_are_shared,
+    the_order_of_a_lane_is_shared,
+    one_may_settle_what_the_other_claimed,
+    a_pause_is_for_both,
+    an_obliterated_queue_begins_anew_for_both,
+    both_take_each_job_once,
+    the_other_hears_of_changes,
+    events_go_to_the_other_that_listens,
+    closing_one_leaves_the_other,
+}
+
+fn pair(fixture: &Fixture) -> Option<(Kit, Kit)> {
+    let one = Kit::new(fixture.store());
+    // Both are open before anything happens, so that nothing is learned by opening alone.
+    one.counts();
+    let other = Kit::new(fixture.second()?);
+    other.counts();
+    Some((one, other))
+}
+
+fn what_one_adds_the_other_sees(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    for (here, there) in [(&one, &other), (&other, &one), (&one, &other)] {
+        let id = here.add_one(job("a"));
+        assert_eq!(there.get(id), here.get(id));
+        let claimed = there.claim_one(ALICE, "a");
+        assert_eq!((claimed.id, here.state(id)), (id, JobState::Active));
+        there.end(&claimed, complete(Keep::ALL));
+        assert_eq!((here.state(id), here.counts()), (JobState::Completed, there.counts()));
+        assert!(here.claim(BOB, &["a"], 9).is_empty());
+    }
+}
+
+fn ids_keys_and_tokens_are_shared(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    let mut last = (0, 0);
+    for round in 0..6 {
+        let (here, there) = if round % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        let key = format!("key {round}");
+        let id = here.add_one(keyed("a", &key));
+        assert_eq!(there.add_at(vec![keyed("a", &key)], T0)[0], crate::Enqueued { id, existing: true });
+        let claimed = there.claim_one(ALICE, "a");
+        assert!(id.0 > last.0 && claimed.token.0 > last.1);
+        last = (id.0, claimed.token.0);
+    }
+}
+
+fn the_order_of_a_lane_is_shared(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    let added: Vec<_> = (0..12).map(|n| if n % 3 == 0 { &one } else { &other }.add_one(prioritised("a", n % 2))).collect();
+    let mut seen = Vec::new();
+    for n in 0..6 {
+        seen.extend(ids(&if n % 2 == 0 { &one } else { &other }.claim(ALICE, &["a"], 2)));
+    }
+    let expected: Vec<_> = added.iter().step_by(2).chain(added.iter().skip(1).step_by(2)).copied().collect();
+    assert_eq!(seen, expected);
+}
+
+fn one_may_settle_what_the_other_claimed(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    one.add_many("a", 2);
+    let claimed = one.claim(ALICE, &["a"], 2);
+    assert_eq!(other.end(&claimed[0], complete(Keep::ALL)), JobState::Completed);
+    assert_eq!(one.settle_at(vec![settlement(&claimed[0], fail(Keep::ALL))], T0), [Settled::Refused]);
+    other.cancel(by_id(claimed[1].id));
+    assert_eq!(one.beat_at(ALICE, T0, LEASE).cancelled, [claimed[1].id], "a cancel reaches the worker of another process");
+    assert_eq!(other.maintain(T0 + LEASE + 1).recovered, 1);
+    assert_eq!(one.settle_at(vec![settlement(&claimed[1], complete(Keep::ALL))], T0), [Settled::Refused]);
+}
+
+fn a_pause_is_for_both(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    one.add_one(job("a"));
+    one.control(Control::Pause);
+    assert!(other.counts().paused);
+    assert!(other.claim(ALICE, &["a"], 9).is_empty());
+    other.control(Control::Resume);
+    assert_eq!(one.claim(ALICE, &["a"], 9).len(), 1);
+}
+
+fn an_obliterated_queue_begins_anew_for_both(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    one.add(vec![job("a"), job("b")]);
+    other.add(vec![job("a"), job("b")]);
+    assert_eq!(one.control_all(&Control::Obliterate { force: false }).affected, 4);
+    assert!(other.queues().is_empty());
+    let there = other.add(vec![job("b"), job("a")]);
+    let here = one.add(vec![job("a"), job("b")]);
+    assert_eq!(ids(&one.claim(ALICE, &["a"], 9)), [there[1], here[0]]);
+    assert_eq!(ids(&other.claim(BOB, &["b"], 9)), [there[0], here[1]]);
+}
+
+fn both_take_each_job_once(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    let added = one.add_many("a", 300);
+    share(&one, &other, &added);
+}
+
+fn the_other_hears_of_changes(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    let heard = other.listen();
+    one.add_one(job("a"));
+    heard.wait("that another process changed the store", |sounds| sounds.foreign > 0);
+    let claimed = other.claim_one(BOB, "a");
+    let heard = one.listen();
+    other.end(&claimed, complete(Keep::ALL));
+    heard.wait("that another process changed the store", |sounds| sounds.foreign > 0);
+}
+
+fn events_go_to_the_other_that_listens(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    let (here, there) = (one.listen(), other.listen());
+    let listen = |kit: &Kit, queue: &str, on| ask(|reply| kit.store.listen(queue.into(), on, reply)).expect("a listener is set");
+    listen(&other, "tasks", true);
+    listen(&one, "other", true);
+    one.store.publish("other".into(), r#"["nobody listens"]"#.into());
+    for n in 0..3 {
+        one.store.publish("tasks".into(), format!("[{n}]").into());
+    }
+    // Where events travel with the maintenance, it has to come by.
+    other.maintain(T0);
+    there.wait("three batches of events", |sounds| sounds.events.len() >= 3);
+    there.wait("them in order, and of its queue alone", |sounds| {
+        sounds.events.iter().zip(0..3).all(|((queue, body), n)| &**queue == "tasks" && **body == *format!("[{n}]"))
+    });
+    listen(&other, "tasks", false);
+    other.store.publish("other".into(), "[7]".into());
+    here.wait("the events of the other side", |sounds| sounds.events.len() == 1 && &*sounds.events[0].1 == "[7]");
+}
+
+fn closing_one_leaves_the_other(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    let id = one.add_one(job("a"));
+    let claimed = one.claim_one(ALICE, "a");
+    ask(|reply| one.store.close(reply)).expect("the store closes");
+    assert_eq!(other.end(&claimed, complete(Keep::ALL)), JobState::Completed);
+    assert_eq!(other.state(id), JobState::Completed);
+    other.add_one(job("a"));
+    assert_eq!(other.claim(BOB, &["a"], 9).len(), 1);
+}
