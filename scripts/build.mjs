@@ -9,7 +9,7 @@
 //   node scripts/build.mjs --release --target <triple> [--cross-compile | --use-napi-cross]   for another platform: the addon only
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { digest, filesOf, read, write } from "./lib/digest.mjs";
 import { ci, fail, isMain, node, root, run, tool } from "./lib/env.mjs";
@@ -79,37 +79,47 @@ export async function publishableAddon() {
   return root;
 }
 
+const bundleOptions = {
+  absWorkingDir: root,
+  entryPoints: ["ts/index.ts"],
+  bundle: true,
+  platform: "node",
+  target: "node20",
+  external: ["../binding.js"],
+  charset: "utf8",
+  legalComments: "none",
+  logLevel: "warning",
+  outdir: "dist",
+  tsconfig: "tsconfig.json",
+  write: false,
+};
+
+const esbuild = () => createRequire(import.meta.url)(tool("esbuild"));
+
+/** The names of the values (not of the types) that ts/index.ts exports. */
+async function exportedValues() {
+  // The metafile lists the exports of an ES module alone.
+  const { metafile } = await esbuild().build({ ...bundleOptions, format: "esm", metafile: true, logLevel: "silent" });
+  return Object.values(metafile.outputs)
+    .flatMap((output) => output.exports)
+    .sort();
+}
+
 /** Bundles ts/ into dist/index.cjs and writes index.mjs, which names what the bundle exports. */
 export async function buildBundle() {
-  const { build } = createRequire(import.meta.url)(tool("esbuild"));
-  const options = {
-    absWorkingDir: root,
-    entryPoints: ["ts/index.ts"],
-    bundle: true,
-    platform: "node",
-    target: "node20",
-    external: ["../binding.js"],
-    charset: "utf8",
-    keepNames: true,
-    legalComments: "none",
-    logLevel: "warning",
-    metafile: true,
-    outdir: "dist",
-    tsconfig: "tsconfig.json",
-    write: false,
-  };
   try {
-    const bundle = await build({ ...options, format: "cjs", outExtension: { ".js": ".cjs" }, sourcemap: "linked" });
-    const changed = bundle.outputFiles.map(({ path, text }) => write(path.slice(root.length + 1), text)).includes(true);
-    // Only for the names: the metafile lists the exports of an ES module alone.
-    const { metafile } = await build({ ...options, format: "esm", logLevel: "silent" });
-    const names = Object.values(metafile.outputs)
-      .flatMap((output) => output.exports)
-      .sort();
-    write("index.mjs", entryModule(names));
+    const bundle = await esbuild().build({
+      ...bundleOptions,
+      format: "cjs",
+      outExtension: { ".js": ".cjs" },
+      sourcemap: "linked",
+    });
+    const changed = bundle.outputFiles.map(({ path, text }) => write(relative(root, path), text)).includes(true);
+    write("index.mjs", entryModule(await exportedValues()));
     process.stdout.write(`bundle: ${changed ? "written" : "unchanged"}\n`);
     return true;
   } catch (error) {
+    // Esbuild has said what is wrong with the sources.
     if (!error.errors) throw error;
     return false;
   }
@@ -128,12 +138,26 @@ function entryModule(names) {
   ].join("\n");
 }
 
+/** What ts/index.ts exports as a type is rolled up as if it were a value, where it is a class: takes that back. */
+function withTypesOnly(text, values) {
+  const types = [];
+  const declarations = text.replace(
+    /^export (declare (?:abstract )?(?:class|const|function|let|enum) (\w+))/gm,
+    (line, rest, name) => {
+      if (values.includes(name)) return line;
+      if (!types.includes(name)) types.push(name);
+      return rest;
+    },
+  );
+  return types.length === 0 ? text : declarations.replace(/\nexport \{\};\n$/, `\nexport type { ${types.join(", ")} };\n`);
+}
+
 /** Rolls the public types of ts/ up into index.d.ts. Type errors in ts/ end it. */
 export async function buildTypes() {
   const started = performance.now();
   const output = "index.d.ts";
   const stamp = "dist/types.stamp";
-  const inputs = [...filesOf("ts"), "tsconfig.json", "package-lock.json"];
+  const inputs = [...filesOf("ts"), "scripts/build.mjs", "tsconfig.json", "package-lock.json"];
   const state = () => digest([...inputs, output]);
   if (read(stamp) === state()) {
     process.stdout.write("types: unchanged\n");
@@ -154,7 +178,7 @@ export async function buildTypes() {
   const { code } = await node([bundler, ...flags, "ts/index.ts"]);
   if (code !== 0) return false;
   const header = "// The public contract of master-agent. Generated from ts/ by `npm run build`: do not edit.\n\n";
-  write(output, header + read(rolled).replaceAll("\r\n", "\n").trimStart());
+  write(output, header + withTypesOnly(read(rolled).replaceAll("\r\n", "\n").trimStart(), await exportedValues()));
   write(stamp, state());
   process.stdout.write(`types: written in ${seconds(started)}\n`);
   return true;

@@ -19,6 +19,7 @@ function declared(): string[] {
   assert.ok(module);
   return checker
     .getExportsOfModule(module)
+    .filter(({ declarations = [] }) => !declarations.some(typescript.isTypeOnlyExportDeclaration))
     .map((symbol) => (symbol.flags & typescript.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol))
     .filter(({ flags }) => (flags & typescript.SymbolFlags.Value) !== 0)
     .map(({ name }) => name)
