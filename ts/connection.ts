@@ -114,6 +114,11 @@ export class Connection {
     return this.#closing !== undefined;
   }
 
+  /** Whether something is awaited. */
+  get busy(): boolean {
+    return this.#holds > 0;
+  }
+
   /** Keeps the process alive until `release` was called as often. */
   hold(): void {
     if (this.#holds++ === 0) {
@@ -254,7 +259,12 @@ export class Connection {
       const request = this.#nextRequest++;
       group.requests.push(request);
       this.#waits.set(request, new Wait(group, index));
-      session.wait(request, ids[index] as string);
+      try {
+        session.wait(request, ids[index] as string);
+      } catch (error) {
+        this.#answerWait(request, nativeFailure(error));
+        break;
+      }
     }
     return promise;
   }
@@ -534,7 +544,15 @@ export class Connection {
   }
 }
 
-const orphans = new FinalizationRegistry<Connection>((connection) => void connection.close(0));
+const orphans = new FinalizationRegistry<Connection>(abandon);
+
+function abandon(connection: Connection): void {
+  if (connection.busy) {
+    setTimeout(abandon, 1_000, connection).unref();
+  } else {
+    void connection.close(0);
+  }
+}
 
 /** Closes the connection when its owner is collected without having been closed. The connection must not refer to the owner. */
 export function closeWith(owner: object, connection: Connection): void {

@@ -3,8 +3,40 @@
  * How a failure of a handler becomes a record lives in `worker.ts`.
  */
 
+/** A code of a {@link MasterAgentError}: `ERR_<AREA>_<CAUSE>`. Each is explained in docs/errors.md. */
+export type ErrorCode =
+  | "ERR_INPUT_INVALID"
+  | "ERR_INPUT_NOT_SERIALIZABLE"
+  | "ERR_INPUT_TOO_LARGE"
+  | "ERR_INPUT_SCHEMA"
+  | "ERR_STORE_FULL"
+  | "ERR_STORE_READ_ONLY"
+  | "ERR_STORE_CORRUPT"
+  | "ERR_STORE_LOCKED"
+  | "ERR_STORE_OPEN"
+  | "ERR_STORE_VERSION"
+  | "ERR_STORE_FAILED"
+  | "ERR_STORE_CONFLICT"
+  | "ERR_JOB_NOT_FOUND"
+  | "ERR_JOB_STATE"
+  | "ERR_JOB_REMOVED"
+  | "ERR_TASK_CANCELLED"
+  | "ERR_TASK_TIMEOUT"
+  | "ERR_TASK_STALLED"
+  | "ERR_TASK_FAILED"
+  | "ERR_TASK_RESULT"
+  | "ERR_TASK_LOST"
+  | "ERR_AGENT_UNKNOWN"
+  | "ERR_AGENT_EXISTS"
+  | "ERR_WAIT_TIMEOUT"
+  | "ERR_WAIT_ABORTED"
+  | "ERR_CLOSED"
+  | "ERR_ADDON_LOAD"
+  | "ERR_CLI_MODULE"
+  | "ERR_INTERNAL";
+
 /** Code → whether the same call can succeed later without a change to it. The same list as `crates/core/src/code.rs`. */
-const CODES = {
+const CODES: Readonly<Record<ErrorCode, boolean>> = {
   ERR_INPUT_INVALID: false,
   ERR_INPUT_NOT_SERIALIZABLE: false,
   ERR_INPUT_TOO_LARGE: false,
@@ -34,10 +66,7 @@ const CODES = {
   ERR_ADDON_LOAD: false,
   ERR_CLI_MODULE: false,
   ERR_INTERNAL: false,
-} as const;
-
-/** A code of a {@link MasterAgentError}: `ERR_<AREA>_<CAUSE>`. Each is explained in docs/errors.md. */
-export type ErrorCode = keyof typeof CODES;
+};
 
 /** All codes. */
 export const ERROR_CODES: readonly ErrorCode[] = Object.freeze(Object.keys(CODES) as ErrorCode[]);

@@ -253,7 +253,7 @@ export class MasterAgent {
         !this.#connection.closing
       ) {
         // Nobody else knows the task. Should it have ended meanwhile, so be it.
-        await this.#connection.request(JSON.stringify({ op: "cancel", id: handle.jobId, reason: reply.message }));
+        void this.#connection.request(JSON.stringify({ op: "cancel", id: handle.jobId, reason: reply.message }));
       }
       throw reply.toError({ jobId: handle.jobId, taskId: handle.taskId });
     }
@@ -389,7 +389,7 @@ export class MasterAgent {
         // The addon could not be loaded, or this was closed: whoever calls next is told.
         return void error;
       }
-      if (failure !== undefined) {
+      if (failure !== undefined && this.#offered) {
         this.#events.emit("health", { error: failure.toError() });
         this.#retry = setTimeout(() => this.#autostart(Math.min(wait * 2, 30_000)), wait);
         this.#retry.unref();
@@ -455,6 +455,7 @@ export class MasterAgent {
   }
 
   #setDown(): void {
+    this.#connection.onHealth = undefined;
     if (this.#explicit) {
       this.#explicit = false;
       this.#connection.release();

@@ -41,15 +41,15 @@ export function checkSchema(schema: StandardSchema, value: unknown, agentType: s
   } catch (cause) {
     throw brokenSchema(agentType, cause);
   }
-  if (answer instanceof Promise) {
-    return answer.then(
+  if (typeof (answer as Partial<PromiseLike<unknown>> | null)?.then === "function") {
+    return Promise.resolve(answer).then(
       (result) => unwrap(result, agentType),
       (cause) => {
         throw brokenSchema(agentType, cause);
       },
     );
   }
-  return unwrap(answer, agentType);
+  return unwrap(answer as StandardSchemaResult<unknown>, agentType);
 }
 
 function unwrap(result: StandardSchemaResult<unknown>, agentType: string): unknown {

@@ -33,6 +33,8 @@ const PAYLOAD_KEYS: ReadonlySet<string> = new Set<keyof TaskPayload>([
   "metadata",
 ]);
 
+const BULK_KEYS = new Set(["name", "payload", "opts"] as const);
+
 /** Adds tasks to the queue of one connection. */
 export class Spawner {
   readonly #connection: Connection;
@@ -60,7 +62,7 @@ export class Spawner {
       const agentType = name((first as { agentType?: unknown }).agentType, "agent.agentType");
       return this.#encodeParts(agentType, input, options(taskOptions, "options", OPTION_KEYS), "options.", parent);
     }
-    if (taskOptions !== undefined || input !== undefined) {
+    if (typeof first === "object" && first !== null && (taskOptions !== undefined || input !== undefined)) {
       throw invalid("task", "takes its options as members: spawn({ agentType, input, priority, … })");
     }
     return this.encodeTask(first, "", parent);
@@ -97,16 +99,24 @@ export class Spawner {
     return this.#checked(encodeFull(agentType as string, inputJson, extras, settings, this.limit, `${field}.`), inputJson);
   }
 
+  /** Encodes one job of `TaskQueue.addBulk`. */
+  encodeBulk(job: unknown, field: string): EncodedJob | Promise<EncodedJob> {
+    const { name: agentType, payload, opts } = options(job, field, BULK_KEYS);
+    const given = options(opts, `${field}.opts`, OPTION_KEYS);
+    return this.#encodeParts(name(agentType, `${field}.name`), payload, given, `${field}.opts.`, undefined, `${field}.payload`);
+  }
+
   #encodeParts(
     agentType: string,
     input: unknown,
     given: TaskExtras & JobOptions,
     prefix: string,
     parent?: string,
+    inputField = prefix === "options." ? "input" : `${prefix}input`,
   ): EncodedJob | Promise<EncodedJob> {
     const extras = parent === undefined || given.parentTaskId !== undefined ? given : { ...given, parentTaskId: parent };
     const settings = this.#defaults.settings(given, prefix);
-    const inputJson = toJson(input, prefix === "options." ? "input" : `${prefix}input`, this.limit);
+    const inputJson = toJson(input, inputField, this.limit);
     return this.#checked(encodeFull(agentType, inputJson, extras, settings, this.limit, prefix), inputJson);
   }
 

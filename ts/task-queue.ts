@@ -74,7 +74,6 @@ const QUEUE_KEYS: ReadonlySet<keyof TaskQueueOptions> = new Set<keyof TaskQueueO
 ]);
 const LIST_KEYS: ReadonlySet<keyof ListOptions> = new Set<keyof ListOptions>(["state", "agentType", "limit", "cursor"]);
 const CLEAN_KEYS: ReadonlySet<keyof CleanOptions> = new Set<keyof CleanOptions>(["state", "age", "limit"]);
-const BULK_KEYS: ReadonlySet<keyof BulkJob> = new Set<keyof BulkJob>(["name", "payload", "opts"]);
 const LOG_KEYS = new Set(["after", "limit"] as const);
 const DRAIN_KEYS = new Set(["delayed"] as const);
 const OBLITERATE_KEYS = new Set(["force"] as const);
@@ -127,14 +126,7 @@ export class TaskQueue {
     if (!Array.isArray(jobs)) {
       throw invalid("jobs", `must be an array of { name, payload, opts }, not ${show(jobs)}`);
     }
-    const encoded = Array.from(jobs as readonly unknown[], (job, index) => {
-      const field = `jobs[${index}]`;
-      const { name: agentType, payload, opts } = options(job, field, BULK_KEYS);
-      return this.#spawner.encodeTask(
-        { ...(opts as object | undefined), agentType: name(agentType, `${field}.name`), input: payload },
-        `${field}.`,
-      );
-    });
+    const encoded = Array.from(jobs as readonly unknown[], (job, index) => this.#spawner.encodeBulk(job, `jobs[${index}]`));
     return this.#spawner.addAll(encoded);
   }
 

@@ -314,7 +314,7 @@ export interface ConnectionOptions {
   durability?: "process" | "power" | undefined;
   /** How a worker of this object is shown, up to 255 characters; `host:pid`. */
   name?: string | undefined;
-  /** The largest input, result, metadata or progress value, in bytes of its JSON as UTF-8; 16 MiB. */
+  /** The largest input, result, metadata or progress value, in bytes of its JSON as UTF-8, up to 256 MiB; 16 MiB. */
   payloadLimit?: number | undefined;
   /** What jobs get that do not say otherwise; over `DEFAULT_JOB_OPTS`. */
   defaultJobOptions?: Omit<JobOptions, "jobId"> | undefined;
