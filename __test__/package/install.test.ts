@@ -46,9 +46,11 @@ const master = new MasterAgent();
 async function main(): Promise<void> {
   const { taskId, jobId } = await master.spawn({ agentType: "my-agent", input: { query: "hello" } });
   const result: TaskResult = await master.waitForJob(jobId);
-  // @ts-expect-error: only a result that succeeded has an output, and it has no such property
-  result.success.output.missing;
   console.log(JSON.stringify({ taskId, jobId, result }));
+}
+export function mistaken(result: TaskResult): unknown {
+  // @ts-expect-error: only a result that succeeded has an output
+  return result.output.missing;
 }
 main().catch((error: unknown) => { console.error(error); process.exitCode = 1; });
 `;
