@@ -26,12 +26,12 @@ pub(crate) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Outcome<Vec<Clai
     let token = tx.next_token()?;
     let mut bytes = 0_usize;
     // Every lane gets an equal share of the free slots, then what others left over.
-    while claimed.len() < request.free && bytes < request.max_bytes && !open.is_empty() {
+    while claimed.len() < request.free && (claimed.is_empty() || bytes < request.max_bytes) && !open.is_empty() {
         let share = (request.free - claimed.len()).div_ceil(open.len());
         let mut still_open = Vec::with_capacity(open.len());
         for (lane, name, limit) in open {
             let want = share.min(limit).min(request.free - claimed.len());
-            if want == 0 || bytes >= request.max_bytes {
+            if want == 0 || (bytes >= request.max_bytes && !claimed.is_empty()) {
                 continue;
             }
             let got = take(tx, request, (queue, lane), &name, want, token, &mut bytes, &mut claimed)?;

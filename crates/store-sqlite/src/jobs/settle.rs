@@ -41,7 +41,9 @@ fn settle_one(
     let mut finish = |tx: &mut Tx<'_>, state: JobState, value_json: Option<&str>, keep: Keep| -> Outcome<Settled> {
         let started_at = Some(claimed_at);
         end(tx, &End { id: id.0, queue, lane, state, started_at, finished_at: now, value_json, keep })?;
-        keeps[kind_of(state) as usize] = Some(keep);
+        if !keep.is_nothing() {
+            keeps[kind_of(state) as usize] = Some(keep);
+        }
         Ok(Settled::Applied(state))
     };
     match disposition {
