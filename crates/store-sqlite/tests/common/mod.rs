@@ -6,7 +6,7 @@ use master_agent_store::JobStore;
 use master_agent_store::conformance::Fixture;
 use master_agent_store_sqlite::{Durability, SqliteStore};
 
-pub fn fixture() -> Fixture {
+pub(crate) fn fixture() -> Fixture {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().to_owned();
     let open = move || -> Arc<dyn JobStore> { SqliteStore::open(&path, Durability::Process).expect("the store opens") };

@@ -401,6 +401,25 @@ impl Heard {
         }
     }
 
+    /// Repeats `action` until `enough` has been heard: for notices that may get lost.
+    pub(super) fn wait_doing(&self, what: &str, enough: impl Fn(&Sounds) -> bool, mut action: impl FnMut()) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            action();
+            let mut sounds = self.sounds.lock();
+            let next = Instant::now() + Duration::from_millis(20);
+            while !enough(&sounds) && !self.changed.wait_until(&mut sounds, next).timed_out() {}
+            if enough(&sounds) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the listener never hears {what}; it heard {:?}", *sounds);
+        }
+    }
+
+    pub(super) fn heard(&self) -> Sounds {
+        self.sounds.lock().clone()
+    }
+
     pub(super) fn wait_ready(&self, queue: &str, lane: &str) {
         let pair = (Arc::from(queue), Arc::from(lane));
         self.wait(&format!("that lane {lane} of {queue} is ready"), |sounds| sounds.ready.contains(&pair));
