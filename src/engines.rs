@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use master_agent_core::{SystemClock, SystemRandom};
-use master_agent_queue::Engine;
+use master_agent_queue::{Engine, Outbox, Session, SessionOptions};
 use master_agent_store::JobStore;
 use master_agent_store_sqlite::{Durability, SqliteStore};
 use once_cell::sync::Lazy;
@@ -16,17 +16,23 @@ type Place = (PathBuf, bool);
 // Weak: an engine lives as long as a session uses it, and a closed one is made anew.
 static ENGINES: Lazy<Mutex<HashMap<Place, Weak<Engine>>>> = Lazy::new(Mutex::default);
 
-/// The engine over the embedded store in `folder`. The store itself opens on first use.
-pub(crate) fn embedded(folder: &Path, durability: Durability) -> std::io::Result<Arc<Engine>> {
+/// A session on a queue of the embedded store in `folder`, which opens on first use.
+pub(crate) fn session(
+    folder: &Path,
+    durability: Durability,
+    options: &SessionOptions,
+    outbox: &Arc<dyn Outbox>,
+) -> std::io::Result<Arc<Session>> {
     let absolute = std::path::absolute(folder)?;
     let place = (absolute.canonicalize().unwrap_or(absolute), durability == Durability::Power);
     let mut engines = ENGINES.lock();
-    if let Some(engine) = engines.get(&place).and_then(Weak::upgrade) {
-        return Ok(engine);
+    let open = engines.get(&place).and_then(Weak::upgrade);
+    if let Some(session) = open.and_then(|engine| engine.session(options.clone(), Arc::clone(outbox))) {
+        return Ok(session);
     }
     let store: Arc<dyn JobStore> = SqliteStore::new(&place.0, durability)?;
     let engine = Engine::start(store, Arc::new(SystemClock), Arc::new(SystemRandom))?;
     engines.retain(|_, engine| engine.strong_count() > 0);
     engines.insert(place, Arc::downgrade(&engine));
-    Ok(engine)
+    engine.session(options.clone(), Arc::clone(outbox)).ok_or_else(|| std::io::Error::other("a new engine was closed"))
 }

@@ -57,12 +57,12 @@ impl Session {
         let session = guarded(|| {
             let durability = if options.durability == "power" { Durability::Power } else { Durability::Process };
             let folder = PathBuf::from(options.folder);
-            let engine = engines::embedded(&folder, durability)
-                .map_err(|error| Fault::new(ErrorCode::StoreOpen, format!("{}: cannot be opened ({error})", folder.display())))?;
             let mailbox = Arc::new(Mailbox::new(wake));
-            let options = SessionOptions { queue: options.queue.into(), name: options.name.into() };
             let outbox: Arc<dyn Outbox> = Arc::clone(&mailbox) as Arc<dyn Outbox>;
-            Ok(Self { inner: engine.session(options, outbox), mailbox })
+            let options = SessionOptions { queue: options.queue.into(), name: options.name.into() };
+            let inner = engines::session(&folder, durability, &options, &outbox)
+                .map_err(|error| Fault::new(ErrorCode::StoreOpen, format!("{}: cannot be opened ({error})", folder.display())))?;
+            Ok(Self { inner, mailbox })
         })?;
         // An environment can end without its objects being finalised first: a worker thread that is terminated.
         env.add_env_cleanup_hook(Arc::downgrade(&session.inner), |session: Weak<master_agent_queue::Session>| {

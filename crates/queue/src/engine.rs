@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use master_agent_core::{Clock, ErrorCode, JobId, JobRef, Millis, Random};
-use master_agent_store::{JobStore, JobView, Maintained, StoreError, StoreListener};
+use master_agent_store::{JobStore, JobView, Maintained, Reply, StoreError, StoreListener};
 use parking_lot::Mutex;
 
 use crate::message::{Event, Message, Outbox, WaitOutcome};
@@ -28,6 +28,8 @@ pub struct Engine {
     hubs: Mutex<HashMap<Arc<str>, Arc<Hub>>>,
     maintenance: Mutex<Maintenance>,
     next_session: AtomicU64,
+    // Sessions that have not been closed; `None` once the last of them was.
+    open_sessions: Mutex<Option<usize>>,
 }
 
 struct Maintenance {
@@ -68,6 +70,7 @@ impl Engine {
             hubs: Mutex::default(),
             maintenance: Mutex::new(Maintenance { at: Millis::MIN, under_way: false, poll_waits_at: Millis::MIN }),
             next_session: AtomicU64::new(1),
+            open_sessions: Mutex::new(Some(0)),
         });
         engine.listen();
         engine.timer.start(Arc::downgrade(&engine), Arc::clone(&engine.clock))?;
@@ -79,13 +82,37 @@ impl Engine {
         self.store.set_listener(listener);
     }
 
-    /// A new session on a queue of the store.
-    pub fn session(self: &Arc<Self>, options: SessionOptions, outbox: Arc<dyn Outbox>) -> Arc<Session> {
+    /// A new session on a queue of the store; `None` if the engine has been closed with its last session.
+    pub fn session(self: &Arc<Self>, options: SessionOptions, outbox: Arc<dyn Outbox>) -> Option<Arc<Session>> {
+        *self.open_sessions.lock().as_mut()? += 1;
         let hub = self.hub(&options.queue);
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
         let session = Session::new(Arc::clone(self), Arc::clone(&hub), id, options, outbox);
         hub.sessions.lock().push(Arc::downgrade(&session));
-        session
+        Some(session)
+    }
+
+    /// A session is closed. The last one closes the store, so that its files are left tidy.
+    pub(crate) fn session_closed(&self, reply: Reply<()>) {
+        let last = {
+            let mut open = self.open_sessions.lock();
+            match open.as_mut() {
+                Some(1) => {
+                    *open = None;
+                    true
+                }
+                Some(more) => {
+                    *more = more.saturating_sub(1);
+                    false
+                }
+                None => false,
+            }
+        };
+        if last {
+            self.store.close(reply);
+        } else {
+            reply(Ok(()));
+        }
     }
 
     /// The store, for what needs no engine.

@@ -45,6 +45,7 @@ pub struct Session {
     wants_events: AtomicBool,
     unhealthy: AtomicBool,
     closed: AtomicBool,
+    released: AtomicBool,
 }
 
 struct Stopping {
@@ -96,6 +97,7 @@ impl Session {
             wants_events: AtomicBool::new(false),
             unhealthy: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            released: AtomicBool::new(false),
         })
     }
 
@@ -622,30 +624,49 @@ impl Session {
         self.send(batch.done(), claim, now);
     }
 
-    /// Answers every open wait, stops the worker and refuses what comes later.
+    /// Answers every open wait, stops the worker and refuses what comes later. The last session of a store
+    /// closes it. Answers with how many jobs were given back.
     pub fn close(&self, timeout: Millis, reply: impl FnOnce(Result<u64, StoreError>) + Send + 'static) {
         self.closed.store(true, Ordering::Release);
         self.answer_all_closed();
         self.events(false, Box::new(|_| {}));
-        self.stop(timeout, reply);
+        let session = self.arc();
+        self.stop(timeout, move |stopped| match session {
+            Some(session) => session.release(Box::new(move |closed| reply(closed.and(stopped)))),
+            None => reply(stopped),
+        });
     }
 
-    /// Gives everything back at once, for a process that ends. Answers when the store has it.
+    /// Lets go of the engine, once.
+    fn release(&self, reply: Reply<()>) {
+        if self.released.swap(true, Ordering::AcqRel) {
+            reply(Ok(()));
+        } else {
+            self.engine.session_closed(reply);
+        }
+    }
+
+    /// Gives everything back at once, for an environment that ends. Answers when the store has it.
     pub fn abandon(&self, reply: Reply<()>) {
         self.closed.store(true, Ordering::Release);
         self.events(false, Box::new(|_| {}));
         let now = self.now();
         let id = {
             let mut worker = self.worker.lock();
-            let Some(worker) = worker.as_mut() else { return reply(Ok(())) };
-            worker.phase = Phase::Draining { until: now };
-            // What the handlers held waits again with `leave`; their outcomes come too late.
-            for handle in worker.all() {
-                worker.end(handle);
-            }
-            worker.id
+            worker.as_mut().map(|worker| {
+                worker.phase = Phase::Draining { until: now };
+                // What the handlers held waits again with `leave`; their outcomes come too late.
+                for handle in worker.all() {
+                    worker.end(handle);
+                }
+                worker.id
+            })
         };
-        self.engine.store.leave(id, now, reply);
+        let Some(session) = self.arc() else { return reply(Ok(())) };
+        match id {
+            Some(id) => self.engine.store.leave(id, now, Box::new(move |_| session.release(reply))),
+            None => session.release(reply),
+        }
     }
 
     fn sick(&self, error: StoreError) {

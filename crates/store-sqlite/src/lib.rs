@@ -212,6 +212,10 @@ impl JobStore for SqliteStore {
         }
     }
 
+    fn is_heard(&self, queue: &str) -> bool {
+        self.shared.is_heard(queue)
+    }
+
     fn listen(&self, queue: Arc<str>, on: bool, reply: Reply<()>) {
         let seen = Arc::clone(&self.events_seen);
         let work = move |tx: &mut Tx<'_>| {

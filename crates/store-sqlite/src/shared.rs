@@ -1,5 +1,6 @@
 //! What the threads of one store share: its place, its listener, its peers.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -15,6 +16,8 @@ pub(crate) struct Shared {
     listener: RwLock<Option<Weak<dyn StoreListener>>>,
     peers: RwLock<Option<Peers>>,
     identity: Mutex<Option<FileIdentity>>,
+    // Queues that other processes listen to, as of the last maintenance.
+    heard: RwLock<HashSet<String>>,
     closed: Mutex<bool>,
     on_closed: Condvar,
 }
@@ -26,6 +29,7 @@ impl Shared {
             listener: RwLock::new(None),
             peers: RwLock::new(None),
             identity: Mutex::new(None),
+            heard: RwLock::default(),
             closed: Mutex::new(false),
             on_closed: Condvar::new(),
         })
@@ -78,6 +82,16 @@ impl Shared {
     /// This process's name among those that use the file.
     pub(crate) fn own_peer(&self) -> String {
         self.peers.read().as_ref().map(|peers| peers.own_name().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn set_heard(&self, queues: HashSet<String>) {
+        if *self.heard.read() != queues {
+            *self.heard.write() = queues;
+        }
+    }
+
+    pub(crate) fn is_heard(&self, queue: &str) -> bool {
+        self.heard.read().contains(queue)
     }
 
     /// Processes found dead since the last call.

@@ -1,5 +1,7 @@
 //! Events between processes: packed batches in a small table, kept only as long as listeners need.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, params};
 
 use crate::tx::{Outcome, Tx};
@@ -16,6 +18,12 @@ pub(crate) fn listen(tx: &mut Tx<'_>, queue: &str, on: bool) -> Outcome<()> {
     };
     tx.connection.prepare_cached(sql)?.execute(params![peer, queue])?;
     Ok(())
+}
+
+/// The queues that other processes listen to.
+pub(crate) fn heard(connection: &Connection, peer: &str) -> rusqlite::Result<HashSet<String>> {
+    let mut read = connection.prepare_cached("SELECT DISTINCT queue FROM listeners WHERE peer != ?1")?;
+    read.query_map([peer], |row| row.get(0))?.collect()
 }
 
 /// Writes the batch down if another process listens to the queue.

@@ -1,11 +1,13 @@
 //! Workers, their leases, and what time brings: due jobs and lost workers.
 
+use std::collections::HashSet;
+
 use master_agent_core::{JobId, JobState, Millis, Token, WorkerId};
 use master_agent_store::{BeatReply, ClaimRequest, Maintained, WorkerBeat};
 use rusqlite::{OptionalExtension, params};
 
-use crate::jobs::make_ready;
 use crate::jobs::settle::stall;
+use crate::jobs::{events, make_ready};
 use crate::tx::{Outcome, Tx};
 
 /// How many delayed jobs one maintenance makes claimable at the most.
@@ -106,6 +108,8 @@ pub(crate) fn maintain(tx: &mut Tx<'_>, now: Millis, dead_peers: &[String]) -> O
         tx.connection.prepare_cached("DELETE FROM listeners WHERE peer = ?1")?.execute([peer])?;
     }
     recover(tx, now, &mut done)?;
+    let heard = if tx.shared().has_peers() { events::heard(tx.connection, &tx.shared().own_peer())? } else { HashSet::new() };
+    tx.shared().set_heard(heard);
     let mut next = tx.connection.prepare_cached("SELECT run_at FROM delayed ORDER BY run_at LIMIT 1")?;
     done.next_due = next.query_row([], |row| row.get(0)).optional()?;
     Ok(done)
