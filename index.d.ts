@@ -260,8 +260,8 @@ export interface JobInfo<Output = unknown> {
 	readonly error: TaskError | null;
 	/** The last value given to `progress()`. */
 	readonly progress: unknown;
-	/** The number of the worker that has or had it. */
-	readonly worker: number | null;
+	/** The id of the worker that runs it. */
+	readonly worker: string | null;
 }
 /** How many jobs are in each state. */
 export type JobCounts = Record<JobState, number>;
@@ -274,7 +274,7 @@ export interface LogLine {
 }
 /** One worker of a queue, in this process or another. */
 export interface WorkerInfo {
-	readonly id: number;
+	readonly id: string;
 	readonly queue: string;
 	/** `host:pid`, or the `name` it was given. */
 	readonly name: string;

@@ -87,7 +87,7 @@ export interface NativeJob {
   output?: unknown;
   error: unknown;
   progress: unknown;
-  worker: number | null;
+  worker: string | null;
 }
 
 /** A job as it is shown to users. */

@@ -134,7 +134,7 @@ export class Spawner {
   async add(job: EncodedJob): Promise<JobHandle> {
     const reply: SubmitReply = await this.#connection.submit(job.text);
     if (typeof reply === "string") {
-      return { taskId: job.taskId ?? reply, jobId: reply, agentType: job.agentType };
+      return accepted(job, reply);
     }
     if (reply instanceof Failure) {
       throw reply.toError({ agentType: job.agentType });
@@ -171,15 +171,22 @@ export class Spawner {
     return jobs.map((job, index) => {
       const reply = replies[index] as string | ExistingJob;
       if (typeof reply === "string") {
-        return { taskId: job.taskId ?? reply, jobId: reply, agentType: job.agentType };
+        return accepted(job, reply);
       }
       const view = found.get(reply.existing);
+      const jobId = view?.id ?? job.key ?? reply.existing;
       return {
-        taskId: view?.taskId ?? view?.id ?? job.taskId ?? reply.existing,
-        jobId: reply.existing,
+        taskId: view?.taskId ?? (view === undefined ? job.taskId : undefined) ?? jobId,
+        jobId,
         agentType: view?.agentType ?? job.agentType,
         existing: true,
       };
     });
   }
+}
+
+/** The handle of a new job. One with a key of the user's is known by it. */
+function accepted(job: EncodedJob, id: string): JobHandle {
+  const jobId = job.key ?? id;
+  return { taskId: job.taskId ?? jobId, jobId, agentType: job.agentType };
 }
