@@ -1,13 +1,28 @@
 /** The rules of dependency inside ts/. */
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { isBuiltin } from "node:module";
+import { join, posix } from "node:path";
 import { describe, test } from "node:test";
 import typescript from "typescript";
-import { list, read } from "./repository.ts";
+import { read, readJson, root } from "./repository.ts";
 
-const files = list("ts").filter((name) => name.endsWith(".ts"));
+const files = readdirSync(join(root, "ts"), { recursive: true, encoding: "utf8" })
+  .map((name) => name.replaceAll("\\", "/"))
+  .filter((name) => name.endsWith(".ts"))
+  .sort();
+const library = files.filter((name) => !name.startsWith("cli/"));
+const commands = files.filter((name) => name.startsWith("cli/"));
+
 const importsOf = (file: string) =>
   typescript.preProcessFile(read(`ts/${file}`), true, true).importedFiles.map(({ fileName }) => fileName);
+
+/** Where in ts/ an import leads, or undefined if it leads elsewhere. */
+function within(file: string, name: string): string | undefined {
+  return name.startsWith(".") ? posix.join(posix.dirname(file), name) : undefined;
+}
+
+const builtin = (name: string) => name.startsWith("node:") && isBuiltin(name);
 
 describe("imports in ts/", () => {
   test("there is an entry and a place for the addon", () => {
@@ -15,25 +30,39 @@ describe("imports in ts/", () => {
     assert.ok(importsOf("native.ts").includes("../binding.js"));
   });
 
-  for (const file of files) {
-    test(`${file} imports Node and its neighbours only`, () => {
+  for (const file of library) {
+    test(`${file} imports Node and the library only`, () => {
       for (const name of importsOf(file)) {
         if (file === "native.ts" && name === "../binding.js") continue;
+        const target = within(file, name);
         // Nothing is installed with the package, so that nothing from elsewhere may be imported.
-        assert.ok(name.startsWith("./") || (name.startsWith("node:") && isBuiltin(name)), `${file} imports ${name}`);
+        assert.ok(target === undefined ? builtin(name) : !target.startsWith(".."), `${file} imports ${name}`);
+        assert.ok(!target?.startsWith("cli/"), `${file} imports the command line: ${name}`);
       }
     });
-
-    if (file !== "native.ts") {
-      test(`${file} does not reach the addon past native.ts`, () => {
-        const text = read(`ts/${file}`);
-        for (const trace of [/binding\.js/, /process\.dlopen/, /createRequire/, /["'][^"']*\.node["']/])
-          assert.doesNotMatch(text, trace);
-      });
-    }
   }
 
-  test("user code runs nowhere else: no eval and no vm", () => {
+  for (const file of commands) {
+    test(`${file} uses the library as any program does`, () => {
+      const { devDependencies } = readJson<{ devDependencies: Record<string, string> }>("package.json");
+      for (const name of importsOf(file)) {
+        const target = within(file, name);
+        // What it takes from elsewhere goes into its bundle.
+        const ok =
+          target === undefined ? builtin(name) || name === "master-agent" || name in devDependencies : target.startsWith("cli/");
+        assert.ok(ok, `${file} imports ${name}`);
+      }
+    });
+  }
+
+  for (const file of files.filter((name) => name !== "native.ts")) {
+    test(`${file} does not reach the addon past native.ts`, () => {
+      const text = read(`ts/${file}`);
+      for (const trace of [/binding\.js/, /process\.dlopen/, /["'][^"']*\.node["']/]) assert.doesNotMatch(text, trace);
+    });
+  }
+
+  test("user code runs nowhere else: no vm", () => {
     for (const file of files) assert.ok(!importsOf(file).includes("node:vm"), file);
   });
 });
