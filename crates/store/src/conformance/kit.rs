@@ -393,12 +393,21 @@ impl Heard {
 
     /// Waits until `enough` has been heard.
     pub(crate) fn wait(&self, what: &str, enough: impl Fn(&Sounds) -> bool) {
+        if let Err(sounds) = self.try_wait(enough) {
+            panic!("the listener never hears {what}; it heard {sounds:?}");
+        }
+    }
+
+    /// Waits until `enough` has been heard; when that does not come, tells what was.
+    pub(crate) fn try_wait(&self, enough: impl Fn(&Sounds) -> bool) -> Result<(), Sounds> {
         let deadline = Instant::now() + PATIENCE;
         let mut sounds = self.sounds.lock();
         while !enough(&sounds) {
-            let late = self.changed.wait_until(&mut sounds, deadline).timed_out();
-            assert!(!late || enough(&sounds), "the listener never hears {what}; it heard {:?}", *sounds);
+            if self.changed.wait_until(&mut sounds, deadline).timed_out() && !enough(&sounds) {
+                return Err(sounds.clone());
+            }
         }
+        Ok(())
     }
 
     /// Repeats `action` until `enough` has been heard: for notices that may get lost.

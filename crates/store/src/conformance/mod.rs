@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use crate::JobStore;
 
-pub(crate) use kit::{PATIENCE, ask};
+pub(crate) use kit::{Heard, PATIENCE, ask};
 
 /// Opens the place of a fixture once more.
 pub type Again = Box<dyn Fn() -> Arc<dyn JobStore> + Send + Sync>;

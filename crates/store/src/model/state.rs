@@ -168,6 +168,10 @@ impl State {
         picked
     }
 
+    pub(crate) fn holds(&self, id: JobId, token: Token) -> bool {
+        self.jobs.get(&id).is_some_and(|job| job.held_with(token))
+    }
+
     /// The bytes of data that count against `max_bytes`.
     pub(crate) fn bytes(&self, id: JobId) -> usize {
         self.jobs.get(&id).map_or(0, |job| job.new.data_json.len())
