@@ -5,5 +5,6 @@ ON CONFLICT (id) DO UPDATE SET
   name = iif(?3 = '', name, ?3),
   peer = ?4,
   concurrency = iif(?5 = 0, concurrency, ?5),
+  started_at = iif(?3 = '', started_at, ?6),
   beat_at = ?7,
   lease_until = ?8
