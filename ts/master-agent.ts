@@ -348,7 +348,7 @@ export class MasterAgent {
    */
   async start(): Promise<void> {
     this.#mustBeOpen();
-    await this.#serial(async () => {
+    await this.#held(async () => {
       this.#mustBeOpen();
       const failure = await this.#startWorker(true);
       if (failure !== undefined) {
@@ -406,7 +406,7 @@ export class MasterAgent {
   async stop(stopOptions?: { timeout?: number | undefined }): Promise<{ released: number }> {
     const timeout = stopTimeout(stopOptions);
     this.#withdraw();
-    return this.#serial(async () => {
+    return this.#held(async () => {
       const worker = this.#worker;
       if (worker === undefined || this.#closing !== undefined) {
         return { released: 0 };
@@ -461,6 +461,16 @@ export class MasterAgent {
       this.#connection.release();
     }
     this.#unkeep();
+  }
+
+  /** A step that the user awaits. Its turn may come after one that does not keep the process alive. */
+  async #held<T>(step: () => Promise<T>): Promise<T> {
+    this.#connection.hold();
+    try {
+      return await this.#serial(step);
+    } finally {
+      this.#connection.release();
+    }
   }
 
   #serial<T>(step: () => Promise<T>): Promise<T> {
