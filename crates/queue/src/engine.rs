@@ -115,6 +115,11 @@ impl Engine {
         }
     }
 
+    /// Looks at what is due now, for a clock that was moved by hand.
+    pub fn wake(&self) {
+        self.timer.poke();
+    }
+
     /// The store, for what needs no engine.
     pub fn store(&self) -> &Arc<dyn JobStore> {
         &self.store

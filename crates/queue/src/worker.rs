@@ -79,7 +79,7 @@ pub(crate) struct Worker {
     beats: u64,
     next_beat: Millis,
     next_deadline: Millis,
-    /// When a claim that failed is tried again.
+    /// When what the store failed to do is tried again.
     pub(crate) retry_at: Option<Millis>,
     alive_at: Millis,
     /// The loop gave no sign for too long: nothing is claimed for it.
@@ -209,7 +209,6 @@ impl Worker {
         now: Millis,
     ) -> (Vec<(Handle, ClaimedJob)>, bool) {
         self.release(reservation);
-        self.retry_at = None;
         let got = jobs.len();
         let mut bytes = 0;
         let mut started = Vec::with_capacity(got);
@@ -359,5 +358,173 @@ impl Worker {
             next = next.min(self.alive_at.saturating_add(self.options.stall_timeout).saturating_add(1));
         }
         next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use master_agent_core::JobPolicy;
+
+    use super::*;
+
+    const LANES: [&str; 3] = ["a", "b", "c"];
+
+    fn worker(concurrency: usize, limits: [Option<usize>; 3]) -> Worker {
+        let lanes = LANES.iter().zip(limits).map(|(name, limit)| Lane { name: (*name).into(), limit }).collect();
+        let options = WorkerOptions { concurrency, lease: 3_000, stall_timeout: 60_000, lanes };
+        Worker::new(WorkerId(1), "queue".into(), "host:1".into(), options, 0)
+    }
+
+    fn job(id: i64, lane: &str, timeout: Option<Millis>) -> ClaimedJob {
+        ClaimedJob {
+            id: JobId(id),
+            token: Token(id),
+            lane: lane.into(),
+            key: None,
+            task_id: None,
+            parent_id: None,
+            data_json: "{}".into(),
+            meta_json: None,
+            priority: 0,
+            added_at: 0,
+            policy: Arc::new(JobPolicy { timeout, ..JobPolicy::DEFAULT }),
+            failures: 0,
+            stalls: 0,
+        }
+    }
+
+    fn claim(worker: &mut Worker, jobs: Vec<ClaimedJob>, now: Millis) -> Vec<Handle> {
+        let (_, reservation) = worker.reserve(now).expect("has free slots");
+        worker.claimed(&reservation, jobs, now).0.into_iter().map(|(handle, _)| handle).collect()
+    }
+
+    #[test]
+    fn a_claim_in_flight_holds_its_slots() {
+        let mut worker = worker(3, [None; 3]);
+        let (first, reservation) = worker.reserve(0).expect("three free");
+        assert_eq!(first.free, 3);
+        assert!(worker.reserve(0).is_none());
+        let (started, again) = worker.claimed(&reservation, vec![job(1, "a", None)], 0);
+        assert_eq!((started.len(), again), (1, false));
+        assert_eq!(worker.reserve(0).expect("two free").0.free, 2);
+    }
+
+    #[test]
+    fn jobs_announced_during_a_claim_are_asked_for_after_it() {
+        let mut worker = worker(2, [None; 3]);
+        let (_, reservation) = worker.reserve(0).expect("free");
+        assert!(worker.hint(&["a".into()]));
+        assert!(!worker.hint(&["unknown".into()]));
+        assert!(worker.claimed(&reservation, Vec::new(), 0).1, "the announcement came after the store had looked");
+    }
+
+    #[test]
+    fn time_limits_are_kept_and_heartbeats_restart_them() {
+        let mut worker = worker(3, [None; 3]);
+        let handles = claim(&mut worker, vec![job(1, "a", Some(100)), job(2, "a", Some(200)), job(3, "a", None)], 0);
+        assert_eq!(worker.next_tick(), 0, "the first beat is due");
+        assert_eq!(worker.overdue(99), []);
+        assert!(worker.heartbeat(handles[0], 90));
+        assert_eq!(worker.overdue(150), []);
+        assert_eq!(worker.overdue(190), [(handles[0], GiveUp::Timeout)]);
+        worker.end(handles[0]);
+        assert!(!worker.heartbeat(handles[0], 190));
+        assert_eq!(worker.overdue(200), [(handles[1], GiveUp::Timeout)]);
+    }
+
+    #[test]
+    fn what_the_store_does_not_list_is_lost_unless_it_came_later() {
+        let mut worker = worker(3, [None; 3]);
+        let old = claim(&mut worker, vec![job(1, "a", None), job(2, "a", None)], 0);
+        let (number, _) = worker.beat(0).expect("due");
+        let new = claim(&mut worker, vec![job(3, "a", None)], 0);
+        let reply = BeatReply { cancelled: vec![JobId(2)], held: vec![(JobId(2), Token(2))] };
+        let mut given_up = worker.beaten(number, &reply);
+        given_up.sort_by_key(|(handle, _)| *handle);
+        assert_eq!(given_up, [(old[0], GiveUp::Lost), (old[1], GiveUp::Cancelled)]);
+        assert!(worker.run(new[0]).is_some());
+    }
+
+    #[test]
+    fn a_silent_loop_gets_nothing_until_it_speaks() {
+        let mut worker = worker(2, [None; 3]);
+        let handles = claim(&mut worker, vec![job(1, "a", None)], 1_000);
+        assert_eq!(worker.overdue(61_000), []);
+        assert_eq!(worker.overdue(61_001), [(handles[0], GiveUp::Stalled)]);
+        worker.end(handles[0]);
+        assert!(worker.reserve(61_001).is_none());
+        assert!(worker.alive(62_000), "it had been taken for silent");
+        assert!(worker.reserve(62_000).is_some());
+    }
+
+    #[test]
+    fn lanes_can_come_and_go_while_jobs_run() {
+        let mut worker = worker(4, [Some(1), None, None]);
+        let handles = claim(&mut worker, vec![job(1, "a", None), job(2, "b", None)], 0);
+        worker.serve(vec![Lane { name: "d".into(), limit: None }]);
+        let (request, reservation) = worker.reserve(0).expect("free");
+        assert_eq!(&*request.lanes, &["a", "b", "c", "d"].map(Arc::from));
+        assert_eq!(request.limits, [(0, 0), (1, 0), (2, 0)]);
+        worker.release(&reservation);
+        for handle in handles {
+            assert!(worker.end(handle).is_some());
+        }
+        worker.serve(Vec::new());
+        assert!(worker.reserve(0).is_none(), "nothing is served");
+    }
+
+    proptest! {
+        /// Whatever happens, slots and limits hold.
+        #[test]
+        fn slots_and_limits_hold(
+            concurrency in 1_usize..6,
+            limits in proptest::array::uniform3(proptest::option::of(0_usize..4)),
+            steps in proptest::collection::vec((0_u8..4, 0_usize..6), 1..200),
+        ) {
+            let mut worker = worker(concurrency, limits);
+            let mut flights: Vec<(ClaimRequest, Reservation)> = Vec::new();
+            let mut running: Vec<Handle> = Vec::new();
+            let mut next = 0;
+            for (step, pick) in steps {
+                match step {
+                    0 => flights.extend(worker.reserve(0)),
+                    1 if !flights.is_empty() => {
+                        let (request, reservation) = flights.remove(pick % flights.len());
+                        let mut jobs = Vec::new();
+                        for (index, lane) in request.lanes.iter().enumerate() {
+                            let limit = request.limits.iter().find(|(of, _)| *of == index).map_or(usize::MAX, |(_, limit)| *limit);
+                            for _ in 0..limit.min(pick).min(request.free - jobs.len()) {
+                                next += 1;
+                                jobs.push(job(next, lane, None));
+                            }
+                        }
+                        running.extend(worker.claimed(&reservation, jobs, 0).0.iter().map(|(handle, _)| *handle));
+                    }
+                    2 if !flights.is_empty() => {
+                        let (_, reservation) = flights.remove(pick % flights.len());
+                        worker.release(&reservation);
+                    }
+                    3 if !running.is_empty() => {
+                        let handle = running.remove(pick % running.len());
+                        prop_assert!(worker.end(handle).is_some());
+                        prop_assert!(worker.end(handle).is_none());
+                    }
+                    _ => {}
+                }
+                prop_assert!(worker.running() + worker.claiming <= concurrency);
+                for (index, limit) in limits.iter().enumerate() {
+                    prop_assert!(limit.is_none_or(|limit| worker.lane_running[index] <= limit));
+                }
+            }
+            for (_, reservation) in flights {
+                worker.release(&reservation);
+            }
+            for handle in running {
+                worker.end(handle);
+            }
+            prop_assert!(worker.is_drained() && worker.lane_running.iter().chain(&worker.lane_claiming).all(|n| *n == 0));
+        }
     }
 }
