@@ -23,6 +23,7 @@ pub(crate) fn control(tx: &mut Tx<'_>, queue_name: &Arc<str>, control: &Control,
             Control::Retry { job } | Control::Promote { job } | Control::Remove { job } | Control::Cancel { job, .. } => {
                 Err(not_found(queue_name, job).into())
             }
+            Control::Clean { state: JobState::Active, .. } => Err(no_clean_of_active().into()),
             _ => Ok(Controlled::default()),
         };
     };
@@ -64,6 +65,11 @@ fn find(tx: &Tx<'_>, queue: QueueNo, queue_name: &str, job: &JobRef) -> Outcome<
         None => None,
     };
     Ok(place.ok_or_else(|| not_found(queue_name, job))?)
+}
+
+fn no_clean_of_active() -> StoreError {
+    let problem = "active jobs cannot be cleaned; cancel them".to_owned();
+    StoreError::Invalid { field: "state".to_owned(), problem }
 }
 
 struct Change<'t, 'c> {
@@ -210,10 +216,7 @@ fn clean(tx: &mut Tx<'_>, queue: QueueNo, state: JobState, before: Millis, limit
     let slice = i64::try_from(limit).unwrap_or(i64::MAX).min(SLICE);
     let more = |n: u64| n == slice as u64 && limit > n;
     match state {
-        JobState::Active => {
-            let problem = "active jobs cannot be cleaned; cancel them".to_owned();
-            Err(StoreError::Invalid { field: "state".to_owned(), problem }.into())
-        }
+        JobState::Active => Err(no_clean_of_active().into()),
         JobState::Waiting => {
             let jobs = select(tx, include_str!("../sql/clean_waiting.sql"), params![queue, before, slice], state)?;
             remove_pending(tx, jobs, more)
