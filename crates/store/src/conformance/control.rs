@@ -175,8 +175,9 @@ fn cleaning_removes_waiting_and_delayed_jobs_by_their_age(fixture: Fixture) {
 
 fn cleaning_refuses_active_jobs(fixture: Fixture) {
     let kit = Kit::new(fixture.store());
-    let zoo = zoo(&kit);
     let clean = Control::Clean { state: JobState::Active, before: Millis::MAX, limit: 100 };
+    assert_eq!(refused(kit.try_control(clean.clone())), ErrorCode::InvalidArgument, "in a queue that has never been");
+    let zoo = zoo(&kit);
     assert_eq!(refused(kit.try_control(clean)), ErrorCode::InvalidArgument);
     assert_eq!(kit.state(zoo[2]), JobState::Active);
 }

@@ -393,14 +393,14 @@ impl Heard {
 
     /// Waits until `enough` has been heard.
     pub(crate) fn wait(&self, what: &str, enough: impl Fn(&Sounds) -> bool) {
-        if let Err(sounds) = self.try_wait(enough) {
+        if let Err(sounds) = self.try_wait(PATIENCE, enough) {
             panic!("the listener never hears {what}; it heard {sounds:?}");
         }
     }
 
     /// Waits until `enough` has been heard; when that does not come, tells what was.
-    pub(crate) fn try_wait(&self, enough: impl Fn(&Sounds) -> bool) -> Result<(), Sounds> {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn try_wait(&self, patience: Duration, enough: impl Fn(&Sounds) -> bool) -> Result<(), Sounds> {
+        let deadline = Instant::now() + patience;
         let mut sounds = self.sounds.lock();
         while !enough(&sounds) {
             if self.changed.wait_until(&mut sounds, deadline).timed_out() && !enough(&sounds) {

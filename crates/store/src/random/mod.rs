@@ -31,7 +31,7 @@ pub fn check(fixture: impl Fn() -> Fixture) {
     let cases = cases.map_or(CASES, |cases| u32::try_from(cases).unwrap_or(u32::MAX));
     let mut seed_bytes = [0; 32];
     seed_bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config { cases, failure_persistence: None, max_shrink_time: 120_000, ..Config::default() };
+    let config = Config { cases, failure_persistence: None, max_shrink_time: 300_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed_bytes));
     let outcome = runner.run(&ops::sequences(), |steps| world::World::new(fixture()).play(&steps).map_err(TestCaseError::fail));
     match outcome {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use master_agent_core::{JobId, JobPolicy, JobRef, JobState, Millis, Token, WorkerId};
 
@@ -17,6 +18,8 @@ use crate::{
 
 const START: Millis = 1_700_000_000_000;
 const LEASE: Millis = 40;
+/// How long a notice is awaited before a sequence fails: shorter than [`PATIENCE`], since shrinking waits often.
+const NOTICE: Duration = Duration::from_secs(10);
 /// After how many steps the complete state is compared.
 const LOOK_EVERY: usize = 8;
 
@@ -134,7 +137,7 @@ impl World {
         let ended: Vec<_> = due.ended.iter().map(|(queue, id)| (queue.clone(), self.names.their_id(*id))).collect();
         self.handles[handle]
             .heard
-            .try_wait(|sounds| {
+            .try_wait(NOTICE, |sounds| {
                 sounds.ready.is_superset(&due.ready)
                     && due.due.is_none_or(|due| sounds.due.iter().any(|told| *told <= due))
                     && ended.iter().all(|ended| sounds.ended.contains(ended))
