@@ -572,7 +572,8 @@ impl Session {
             self.engine.store.beat(beat, Box::new(move |outcome| session.beaten(number, outcome)));
         }
         if retry {
-            for batch in std::mem::take(&mut *self.unsettled.lock()) {
+            let unsettled = std::mem::take(&mut *self.unsettled.lock());
+            for batch in unsettled {
                 self.send(batch, None, now);
             }
             self.claim();
