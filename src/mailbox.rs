@@ -17,6 +17,9 @@ enum Item {
     Reply { request: u32, outcome: Result<String, Fault> },
 }
 
+/// Bytes after which a drain stops: JavaScript's strings end at half a gigabyte, and one message may have 16 MiB.
+const MAX_TEXT: usize = 32 << 20;
+
 pub(crate) struct Mailbox {
     items: Mutex<Vec<Item>>,
     awake: AtomicBool,
@@ -44,18 +47,32 @@ impl Mailbox {
     pub(crate) fn drain(&self) -> String {
         // What comes after this wakes again, so nothing is left lying.
         self.awake.store(false, Ordering::Release);
-        let items = std::mem::take(&mut *self.items.lock());
-        if items.is_empty() {
+        let mut items = std::mem::take(&mut *self.items.lock()).into_iter();
+        if items.len() == 0 {
             return String::new();
         }
         let mut out = wire::Writer::new();
-        for item in items {
+        for item in items.by_ref() {
             match item {
                 Item::Message(message) => out.message(&message),
                 Item::Reply { request, outcome } => out.reply(request, &outcome),
             }
+            if out.len() > MAX_TEXT {
+                break;
+            }
         }
+        self.put_back(items);
         out.finish()
+    }
+
+    /// What did not fit is drained next, before what came meanwhile.
+    fn put_back(&self, rest: std::vec::IntoIter<Item>) {
+        if rest.len() > 0 {
+            self.items.lock().splice(0..0, rest);
+            if !self.awake.swap(true, Ordering::AcqRel) {
+                self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            }
+        }
     }
 }
 

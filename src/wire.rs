@@ -216,6 +216,11 @@ impl Writer {
         Self { out: String::from("[") }
     }
 
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.out.len()
+    }
+
     pub(crate) fn finish(mut self) -> String {
         self.out.push(']');
         self.out
