@@ -3,6 +3,7 @@
  *
  * A task costs one context and one entry in a map here. Everything else is made when the handler asks for it.
  */
+import { channel } from "node:diagnostics_channel";
 import type { WorkerConfig } from "./config";
 import type { Connection, WorkerPort } from "./connection";
 import { Failure, invalid, MasterAgentError, type NativeError } from "./errors";
@@ -29,6 +30,9 @@ const ADDED_AT = 9;
 const MAX_ATTEMPTS = 10;
 const METADATA = 11;
 const INPUT = 12;
+
+/** Tells, in this process alone, of each attempt that begins: the message is its context. Costs nothing while nobody listens. */
+const attempts = channel("master-agent:attempt");
 
 /** The worker of one connection. */
 export class Worker implements WorkerPort {
@@ -102,6 +106,9 @@ export class Worker implements WorkerPort {
       const registration = registrationOf(job[AGENT_TYPE]);
       const context = new Context(this, job);
       this.#running.set(job[HANDLE], context);
+      if (attempts.hasSubscribers) {
+        attempts.publish(context);
+      }
       if (registration === undefined) {
         this.#fail(job[HANDLE], unknownAgent(job[AGENT_TYPE]), false);
       } else if (registration.schema === undefined) {
