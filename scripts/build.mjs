@@ -1,6 +1,7 @@
 // Builds what the package consists of, each part only when something that it is made from has changed:
 //   the addon      src/, crates/ → master-agent.<platform>.node, binding.js, binding.d.ts
 //   the bundle     ts/           → dist/index.cjs
+//   the commands   ts/cli/       → dist/cli.cjs
 //   the entry      ts/           → index.mjs
 //   the contract   ts/           → index.d.ts
 //
@@ -94,6 +95,9 @@ const bundleOptions = {
   write: false,
 };
 
+/** The command line uses the library as any program does, and shares its state with the modules that it loads. */
+const cliOptions = { ...bundleOptions, entryPoints: { cli: "ts/cli/main.ts" }, external: ["master-agent"] };
+
 const esbuild = () => createRequire(import.meta.url)(tool("esbuild"));
 
 /** The names of the values (not of the types) that ts/index.ts exports. */
@@ -105,7 +109,7 @@ async function exportedValues() {
     .sort();
 }
 
-/** Bundles ts/ into dist/index.cjs and writes index.mjs, which names what the bundle exports. */
+/** Bundles ts/ into dist/index.cjs and dist/cli.cjs and writes index.mjs, which names what the bundle exports. */
 export async function buildBundle() {
   try {
     const bundle = await esbuild().build({
@@ -114,7 +118,9 @@ export async function buildBundle() {
       outExtension: { ".js": ".cjs" },
       sourcemap: "linked",
     });
-    const changed = bundle.outputFiles.map(({ path, text }) => write(relative(root, path), text)).includes(true);
+    const commands = await esbuild().build({ ...cliOptions, format: "cjs", outExtension: { ".js": ".cjs" } });
+    const outputs = [...bundle.outputFiles, ...commands.outputFiles];
+    const changed = outputs.map(({ path, text }) => write(relative(root, path), text)).includes(true);
     write("index.mjs", entryModule(await exportedValues()));
     process.stdout.write(`bundle: ${changed ? "written" : "unchanged"}\n`);
     return true;

@@ -86,6 +86,7 @@ describe("tarballs", () => {
       "LICENSE",
       "README.md",
       "binding.js",
+      "dist/cli.cjs",
       "dist/index.cjs",
       "dist/index.cjs.map",
       "index.d.mts",
