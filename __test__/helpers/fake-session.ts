@@ -189,7 +189,7 @@ export class FakeSession implements Session {
       this.#woken = true;
       setImmediate(() => {
         if (!this.#shut) this.#wake();
-      }).unref();
+      });
     }
   }
 
