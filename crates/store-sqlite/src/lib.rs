@@ -158,7 +158,14 @@ impl JobStore for SqliteStore {
 
     fn maintain(&self, now: Millis, reply: Reply<Maintained>) {
         self.read_events();
-        let dead = self.shared.take_dead_peers();
+        let dead: Arc<[String]> = self.shared.take_dead_peers().into();
+        let (shared, buried) = (Arc::clone(&self.shared), Arc::clone(&dead));
+        let reply: Reply<Maintained> = Box::new(move |outcome| {
+            if outcome.is_ok() {
+                shared.bury_peers(&buried);
+            }
+            reply(outcome);
+        });
         self.write(move |tx| jobs::lease::maintain(tx, now, &dead), reply);
     }
 

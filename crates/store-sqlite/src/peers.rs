@@ -5,7 +5,7 @@
 //! system drops the lock of a process that dies, however it dies. Leases remain the authority over
 //! jobs: this only makes waking and taking over faster.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ const TELL_INTERVAL: Duration = Duration::from_millis(1);
 
 struct Known {
     files: HashMap<String, File>,
-    dead: Vec<String>,
+    /// Found dead, and not handed out yet.
+    dead: HashSet<String>,
 }
 
 pub(crate) struct Peers {
@@ -56,7 +57,7 @@ impl Peers {
         let own = OpenOptions::new().create(true).truncate(true).write(true).read(true).open(&hidden)?;
         let _ = own.try_lock();
         std::fs::rename(&hidden, &own_path)?;
-        let known = Arc::new(Mutex::new(Known { files: HashMap::new(), dead: Vec::new() }));
+        let known = Arc::new(Mutex::new(Known { files: HashMap::new(), dead: HashSet::new() }));
         let (stop, stopped) = channel();
         let peers =
             Self { folder: folder.clone(), own_name: own_name.clone(), _own: own, known: Arc::clone(&known), _stop: stop };
@@ -82,8 +83,16 @@ impl Peers {
         !self.known.lock().files.is_empty()
     }
 
+    /// Processes found dead. They are found again until they are buried.
     pub(crate) fn take_dead(&self) -> Vec<String> {
-        std::mem::take(&mut self.known.lock().dead)
+        std::mem::take(&mut self.known.lock().dead).into_iter().collect()
+    }
+
+    /// The store knows that these are dead: their files can go.
+    pub(crate) fn bury(&self, dead: &[String]) {
+        for name in dead {
+            let _ = std::fs::remove_file(self.folder.join(name));
+        }
     }
 
     /// Tells the others that something was committed.
@@ -110,10 +119,14 @@ pub(crate) fn random() -> u64 {
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
-/// Brings the list of others up to date; the files of dead ones are removed.
-fn list(folder: &Path, own_name: &str, known: &Mutex<Known>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
+/// Brings the list of others up to date and answers whether another one was found dead.
+///
+/// The file of a dead one stays until its death is written down: who finds it may have no worker,
+/// and then it is another process that acts on it.
+fn list(folder: &Path, own_name: &str, known: &Mutex<Known>) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
     let mut present = Vec::new();
+    let mut dead = HashSet::new();
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
         if name == own_name || name.starts_with('.') {
@@ -122,8 +135,7 @@ fn list(folder: &Path, own_name: &str, known: &Mutex<Known>) {
         let Ok(file) = OpenOptions::new().write(true).open(entry.path()) else { continue };
         match file.try_lock() {
             Ok(()) => {
-                let _ = std::fs::remove_file(entry.path());
-                known.lock().dead.push(name);
+                dead.insert(name);
             }
             Err(TryLockError::WouldBlock | TryLockError::Error(_)) => present.push((name, file)),
         }
@@ -133,6 +145,9 @@ fn list(folder: &Path, own_name: &str, known: &Mutex<Known>) {
     for (name, file) in present {
         known.files.entry(name).or_insert(file);
     }
+    let some_died = !dead.is_subset(&known.dead);
+    known.dead = dead;
+    some_died
 }
 
 fn watch(folder: &Path, own_name: &str, known: &Mutex<Known>, shared: &Weak<Shared>, stopped: &Receiver<()>) {
@@ -166,8 +181,8 @@ fn watch(folder: &Path, own_name: &str, known: &Mutex<Known>, shared: &Weak<Shar
         } else {
             false
         };
-        if woken && told.elapsed() < TELL_INTERVAL {
-            std::thread::sleep(TELL_INTERVAL - told.elapsed());
+        if woken {
+            std::thread::sleep(TELL_INTERVAL.saturating_sub(told.elapsed()));
         }
         // One look answers all wake-ups so far.
         while events.try_recv().is_ok() {}
@@ -183,9 +198,8 @@ fn watch(folder: &Path, own_name: &str, known: &Mutex<Known>, shared: &Weak<Shar
             shared.tell(|listener| listener.foreign());
             told = Instant::now();
         } else if listed.elapsed() > LIST {
-            list(folder, own_name, known);
+            let some_died = list(folder, own_name, known);
             listed = Instant::now();
-            let some_died = !known.lock().dead.is_empty();
             if some_died {
                 let Some(shared) = shared.upgrade() else { return };
                 shared.tell(|listener| listener.foreign());

@@ -94,6 +94,13 @@ impl Shared {
         self.heard.read().contains(queue)
     }
 
+    /// The death of these processes is written down.
+    pub(crate) fn bury_peers(&self, dead: &[String]) {
+        if let Some(peers) = self.peers.read().as_ref() {
+            peers.bury(dead);
+        }
+    }
+
     /// Processes found dead since the last call.
     pub(crate) fn take_dead_peers(&self) -> Vec<String> {
         self.peers.read().as_ref().map(Peers::take_dead).unwrap_or_default()

@@ -72,11 +72,38 @@ pub(crate) struct Tx<'a> {
     counts: HashMap<(LaneNo, JobState), i64>,
     ended: HashMap<(QueueNo, Kind), i64>,
     ready: Vec<LaneNo>,
+    // Rows changed before the transaction, and in it without news for other processes.
+    changes_before: u64,
+    quiet_changes: u64,
 }
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(connection: &'a Connection, cache: &'a mut Cache, shared: &'a Arc<Shared>) -> Self {
-        Self { connection, cache, shared, counters: None, counts: HashMap::new(), ended: HashMap::new(), ready: Vec::new() }
+        Self {
+            connection,
+            cache,
+            shared,
+            counters: None,
+            counts: HashMap::new(),
+            ended: HashMap::new(),
+            ready: Vec::new(),
+            changes_before: connection.total_changes(),
+            quiet_changes: 0,
+        }
+    }
+
+    /// Does what other processes need not hear of: a claim, a beat. Were they woken by those, they would
+    /// answer with claims and beats of their own, and idle processes would keep each other busy.
+    pub(crate) fn quietly<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.connection.total_changes();
+        let value = work(self);
+        self.quiet_changes += self.connection.total_changes() - before;
+        value
+    }
+
+    /// Whether something happened so far that other processes should hear of.
+    pub(crate) fn has_news(&self) -> bool {
+        self.connection.total_changes() - self.changes_before > self.quiet_changes
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -163,8 +163,8 @@ impl Thread {
     fn serve(&mut self, first: Box<dyn Operation>) {
         let mut done = Vec::new();
         match self.commit_group(first, &mut done) {
-            Ok(()) => {
-                self.shared.committed();
+            Ok(news) => {
+                self.committed(news);
                 for operation in done {
                     operation.finish(Ok(()));
                 }
@@ -177,17 +177,24 @@ impl Thread {
             Err(_) => {
                 for mut operation in done {
                     let outcome = self.commit_one(operation.as_mut());
-                    if outcome.is_ok() {
-                        self.shared.committed();
+                    if let Ok(news) = outcome {
+                        self.committed(news);
                     }
-                    operation.finish(outcome);
+                    operation.finish(outcome.map(|_| ()));
                 }
             }
         }
     }
 
+    fn committed(&self, news: bool) {
+        if news {
+            self.shared.committed();
+        }
+    }
+
     /// Runs `first` and what else is queued in one transaction; all of them end up in `done`.
-    fn commit_group(&mut self, first: Box<dyn Operation>, done: &mut Vec<Box<dyn Operation>>) -> Result<()> {
+    /// Answers whether other processes should hear of it.
+    fn commit_group(&mut self, first: Box<dyn Operation>, done: &mut Vec<Box<dyn Operation>>) -> Result<bool> {
         let writer = Arc::clone(&self.writer);
         let begun = Instant::now();
         let mut next = Some(first);
@@ -209,7 +216,7 @@ impl Thread {
         outcome
     }
 
-    fn commit_one(&mut self, operation: &mut dyn Operation) -> Result<()> {
+    fn commit_one(&mut self, operation: &mut dyn Operation) -> Result<bool> {
         self.transaction(|tx| {
             operation.run(tx)?;
             tx.announce_ready();
@@ -217,7 +224,7 @@ impl Thread {
         })
     }
 
-    fn transaction(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<(), Failure>) -> Result<()> {
+    fn transaction(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<(), Failure>) -> Result<bool> {
         let path: PathBuf = self.shared.path().to_path_buf();
         self.be_fair();
         let shared = Arc::clone(&self.shared);
@@ -231,11 +238,15 @@ impl Thread {
                 let cause = "an operation panicked; this is a defect of master-agent".into();
                 Err(Failure::Store(StoreError::Failed { place: path.display().to_string(), cause }))
             })?;
+            let news = tx.has_news();
             tx.flush()?;
             transaction.commit()?;
-            Ok::<_, Failure>(())
+            Ok::<_, Failure>(news)
         })();
-        let Err(failure) = outcome else { return Ok(()) };
+        let failure = match outcome {
+            Ok(news) => return Ok(news),
+            Err(failure) => failure,
+        };
         open.cache.clear();
         let error = failure.into_store(&path);
         let is_sound = matches!(error, StoreError::NotFound { .. } | StoreError::State { .. } | StoreError::Invalid { .. });

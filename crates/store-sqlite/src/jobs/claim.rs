@@ -10,6 +10,10 @@ use crate::jobs::lease;
 use crate::tx::{LaneNo, Outcome, Tx};
 
 pub(crate) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Outcome<Vec<ClaimedJob>> {
+    tx.quietly(|tx| claim_heads(tx, request))
+}
+
+fn claim_heads(tx: &mut Tx<'_>, request: &ClaimRequest) -> Outcome<Vec<ClaimedJob>> {
     let mut claimed = Vec::new();
     if request.free == 0 {
         return Ok(claimed);
@@ -23,7 +27,8 @@ pub(crate) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Outcome<Vec<Clai
         return Ok(claimed);
     }
     lease::ensure(tx, request)?;
-    let token = tx.next_token()?;
+    // Taken with the first job: a claim that finds nothing writes nothing.
+    let mut token = None;
     let mut bytes = 0_usize;
     // Every lane gets an equal share of the free slots, then what others left over.
     while claimed.len() < request.free && (claimed.is_empty() || bytes < request.max_bytes) && !open.is_empty() {
@@ -34,7 +39,7 @@ pub(crate) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Outcome<Vec<Clai
             if want == 0 || (bytes >= request.max_bytes && !claimed.is_empty()) {
                 continue;
             }
-            let got = take(tx, request, (queue, lane), &name, want, token, &mut bytes, &mut claimed)?;
+            let got = take(tx, request, (queue, lane), &name, want, &mut token, &mut bytes, &mut claimed)?;
             if got < want && bytes < request.max_bytes {
                 tx.cache.drained.insert(lane);
             } else if limit > got {
@@ -78,7 +83,7 @@ fn take(
     (queue, lane): (i64, LaneNo),
     name: &Arc<str>,
     want: usize,
-    token: i64,
+    token: &mut Option<i64>,
     bytes: &mut usize,
     claimed: &mut Vec<ClaimedJob>,
 ) -> Outcome<usize> {
@@ -94,6 +99,10 @@ fn take(
             |column: usize| -> rusqlite::Result<Option<Box<str>>> { Ok(row.get_ref(column)?.as_str_or_null()?.map(Into::into)) };
         let id: i64 = row.get(0)?;
         let priority: i64 = row.get(1)?;
+        let token = match *token {
+            Some(token) => token,
+            None => *token.insert(tx.next_token()?),
+        };
         let data_json: Box<str> = row.get_ref(10)?.as_str()?.into();
         *bytes += data_json.len();
         claimed.push(ClaimedJob {

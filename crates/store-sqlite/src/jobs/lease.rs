@@ -51,7 +51,7 @@ fn write(
 }
 
 pub(crate) fn beat(tx: &mut Tx<'_>, beat: &WorkerBeat) -> Outcome<BeatReply> {
-    write(tx, beat.worker, &beat.queue, &beat.name, beat.concurrency, beat.started_at, beat.now, beat.lease)?;
+    tx.quietly(|tx| write(tx, beat.worker, &beat.queue, &beat.name, beat.concurrency, beat.started_at, beat.now, beat.lease))?;
     let mut reply = BeatReply::default();
     let mut held = tx.connection.prepare_cached("SELECT id, token, cancel FROM running WHERE worker = ?1")?;
     let mut rows = held.query([beat.worker.0])?;

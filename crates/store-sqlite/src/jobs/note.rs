@@ -8,7 +8,8 @@ use crate::jobs::claim::held;
 use crate::tx::{Outcome, Tx};
 
 pub(crate) fn note(tx: &mut Tx<'_>, notes: &[Note]) -> Outcome<Vec<Settled>> {
-    notes.iter().map(|note| note_one(tx, note)).collect()
+    // Who listens to progress is told by an event.
+    tx.quietly(|tx| notes.iter().map(|note| note_one(tx, note)).collect())
 }
 
 fn note_one(tx: &mut Tx<'_>, Note { id, token, note }: &Note) -> Outcome<Settled> {
