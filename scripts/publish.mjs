@@ -1,5 +1,5 @@
 // Publishes the packages of the platforms and then the main one. Runs in the release workflow, where the addons are in artifacts/.
-// What is published already is left out, so that a release that stopped half-way can be run again.
+// What is published already is left out, so that a release that stopped half-way can be run again. With --dry-run it only packs.
 import { copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -18,11 +18,11 @@ const must = async (running, what) => {
 const cli = (...args) => node([tool("@napi-rs", "cli", "dist", "cli.js"), ...args]);
 
 async function publish(folder, packageName) {
+  if (values["dry-run"]) return must(run("npm", ["pack", "--dry-run", folder]), `Packing ${packageName}`);
   const { code } = await run("npm", ["view", `${packageName}@${version}`, "version"], { quiet: true, silent: true });
   if (code === 0) return process.stdout.write(`${packageName} ${version} is published already\n`);
   const distTag = version.includes("-") ? ["--tag", "next"] : [];
-  const dry = values["dry-run"] ? ["--dry-run", "--provenance=false"] : ["--provenance"];
-  await must(run("npm", ["publish", folder, "--access", "public", ...dry, ...distTag]), `Publishing ${packageName}`);
+  await must(run("npm", ["publish", folder, "--access", "public", "--provenance", ...distTag]), `Publishing ${packageName}`);
 }
 
 await installPackages();
