@@ -40,7 +40,7 @@ fn claim_heads(tx: &mut Tx<'_>, request: &ClaimRequest) -> Outcome<Vec<ClaimedJo
                 continue;
             }
             let got = take(tx, request, (queue, lane), &name, want, &mut token, &mut bytes, &mut claimed)?;
-            if got < want && bytes < request.max_bytes {
+            if got < want && (got == 0 || bytes < request.max_bytes) {
                 tx.cache.drained.insert(lane);
             } else if limit > got {
                 still_open.push((lane, name, limit - got));

@@ -152,6 +152,7 @@ fn bytes_bound_a_claim(fixture: Fixture) {
     assert_eq!(bounded(0), added[..1], "at least one job");
     assert_eq!(bounded(250), added[1..4], "the job that crosses the bound is the last one");
     assert_eq!(bounded(1_000_000), added[4..]);
+    assert!(bounded(0).is_empty(), "an empty lane is answered too");
 }
 
 fn nothing_free_takes_nothing(fixture: Fixture) {
