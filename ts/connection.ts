@@ -40,7 +40,6 @@ class WaitGroup {
   resolve!: Resolve;
   timer: NodeJS.Timeout | undefined;
   signal: AbortSignal | undefined;
-  onAbort: (() => void) | undefined;
 
   constructor(count: number) {
     this.replies = new Array(count);
@@ -89,6 +88,8 @@ export class Connection {
   /** Bulk submits and requests. */
   readonly #requests = new Map<number, Resolve>();
   readonly #waits = new Map<number, Wait>();
+
+  readonly #signals = new Map<AbortSignal, { groups: Set<WaitGroup>; onAbort: () => void }>();
 
   #submitText = "";
   #submitResolves: Resolve[] = [];
@@ -249,8 +250,7 @@ export class Connection {
         return promise;
       }
       group.signal = signal;
-      group.onAbort = () => this.#endGroup(group, aborted(signal));
-      signal.addEventListener("abort", group.onAbort, { once: true });
+      this.#listen(signal, group);
     }
     if (timeout !== undefined) {
       group.timer = setTimeout(endTimedOut, timeout, this, group, timeout);
@@ -267,6 +267,31 @@ export class Connection {
       }
     }
     return promise;
+  }
+
+  /** Many waits may share a signal: it gets one listener for all of them. */
+  #listen(signal: AbortSignal, group: WaitGroup): void {
+    const present = this.#signals.get(signal);
+    if (present !== undefined) {
+      present.groups.add(group);
+      return;
+    }
+    const groups = new Set([group]);
+    const onAbort = (): void => {
+      for (const one of groups) {
+        this.#endGroup(one, aborted(signal));
+      }
+    };
+    this.#signals.set(signal, { groups, onAbort });
+    signal.addEventListener("abort", onAbort, { once: true });
+  }
+
+  #unlisten(signal: AbortSignal, group: WaitGroup): void {
+    const present = this.#signals.get(signal);
+    if (present?.groups.delete(group) && present.groups.size === 0) {
+      this.#signals.delete(signal);
+      signal.removeEventListener("abort", present.onAbort);
+    }
   }
 
   /** @internal */
@@ -287,8 +312,8 @@ export class Connection {
     if (group.timer !== undefined) {
       clearTimeout(group.timer);
     }
-    if (group.signal !== undefined && group.onAbort !== undefined) {
-      group.signal.removeEventListener("abort", group.onAbort);
+    if (group.signal !== undefined) {
+      this.#unlisten(group.signal, group);
     }
     if (group.open > 0) {
       for (const request of group.requests) {

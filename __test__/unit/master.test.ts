@@ -1,5 +1,6 @@
 /** The master over a fake session: spawning, waiting, running, closing. What the engine does with jobs is tested with the engine. */
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { afterEach, describe, test } from "node:test";
 import type { MasterAgentOptions, TaskContext } from "../../ts/index.ts";
 import { FakeSession, freshStore, nativeError, useFakeSession } from "../helpers/fake-session.ts";
@@ -200,6 +201,25 @@ describe("waits", () => {
     });
     await assert.rejects(master.waitForJob(handles[0], { signal: controller.signal, timeout: 0 }), { code: "ERR_WAIT_ABORTED" });
     assert.equal(last().openWaits, 0);
+  });
+
+  test("share one listener on their signal, and leave none behind", async () => {
+    const master = newMaster({ autostart: false });
+    const handle = await master.spawn({ agentType: "work" });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const waits = Array.from({ length: 20 }, () =>
+      assert.rejects(master.waitForJob(handle, { signal }), { code: "ERR_WAIT_ABORTED" }),
+    );
+    assert.equal(getEventListeners(signal, "abort").length, 1);
+    const timed = assert.rejects(master.waitForJob(handle, { signal, timeout: 1 }), { code: "ERR_WAIT_TIMEOUT" });
+    await timed;
+    assert.equal(getEventListeners(signal, "abort").length, 1);
+    controller.abort();
+    await Promise.all(waits);
+    const other = new AbortController();
+    await assert.rejects(master.waitForJob(handle, { signal: other.signal, timeout: 1 }), { code: "ERR_WAIT_TIMEOUT" });
+    assert.equal(getEventListeners(other.signal, "abort").length, 0);
   });
 
   test("of a job that is not there, or is removed, fail", async () => {
