@@ -100,7 +100,7 @@ export async function f() {
     .once("task:retrying", (e) => e.delay)
     .off("health", () => {});
   for await (const e of master.events()) if (e.type === "task:failed") e.error.code;
-  getTaskQueue().add("typed", 3, { delay: 3 });
+  await getTaskQueue().add("typed", 3, { delay: 3 });
   yes<Eq<ReturnType<typeof f2>, Typed | undefined>>();
 }
 function f2() {
