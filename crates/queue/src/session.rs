@@ -316,6 +316,7 @@ impl Session {
     pub(crate) fn foreign(&self, now: Millis) {
         let is_worker = match self.worker.lock().as_mut() {
             Some(worker) => {
+                worker.hint_any();
                 if worker.running() > 0 {
                     worker.beat_soon(now);
                 }

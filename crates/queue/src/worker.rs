@@ -263,6 +263,11 @@ impl Worker {
         true
     }
 
+    /// Jobs may have been added anywhere. A claim that is under way may have missed them, so another follows it.
+    pub(crate) fn hint_any(&mut self) {
+        self.hinted = true;
+    }
+
     /// The event loop gave a sign of life. Answers whether it had been taken for silent.
     pub(crate) fn alive(&mut self, now: Millis) -> bool {
         self.alive_at = now;

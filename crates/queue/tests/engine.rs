@@ -330,7 +330,7 @@ fn events_tell_the_life_of_a_job() {
 
 #[test]
 fn outcomes_survive_a_store_that_fails_for_a_while() {
-    let store = Arc::new(Flaky { inner: MemoryStore::new(), failures: AtomicUsize::new(0) });
+    let store = Arc::new(Flaky::over(MemoryStore::new()));
     let bench = Bench::over(Arc::clone(&store) as Arc<dyn JobStore>);
     bench.start(1, &[("a", None)]);
     let id = bench.submit(vec![plain("a")]).remove(0);
@@ -361,10 +361,33 @@ fn the_last_session_closes_the_store() {
     assert_eq!(call(|reply| bench.engine.store().queues(reply)), Err(StoreError::Closed));
 }
 
-/// Fails the next so many settles as a full disk does.
+#[test]
+fn a_job_added_elsewhere_before_a_claim_is_answered_is_run() {
+    let inner = MemoryStore::new();
+    let elsewhere = inner.handle();
+    let add = move || {
+        let added = call(|reply| elsewhere.enqueue("tasks".into(), vec![plain("a")], 1_000_000, reply));
+        assert!(added.is_ok(), "{added:?}");
+    };
+    let store = Arc::new(Flaky::over(inner));
+    let bench = Bench::over(Arc::clone(&store) as Arc<dyn JobStore>);
+    bench.start(2, &[("a", None)]);
+    *store.before_reply.lock().expect("not poisoned") = Some(Box::new(add.clone()));
+    add();
+    assert_eq!([bench.runs().len(), bench.runs().len()], [1, 1]);
+}
+
+/// Fails the next so many settles as a full disk does, and does something between the next claim and its reply.
 struct Flaky {
     inner: Arc<MemoryStore>,
     failures: AtomicUsize,
+    before_reply: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Flaky {
+    fn over(inner: Arc<MemoryStore>) -> Self {
+        Self { inner, failures: AtomicUsize::new(0), before_reply: Mutex::new(None) }
+    }
 }
 
 impl JobStore for Flaky {
@@ -387,7 +410,14 @@ impl JobStore for Flaky {
         self.inner.enqueue(queue, jobs, now, reply);
     }
     fn claim(&self, request: ClaimRequest, reply: Reply<Vec<ClaimedJob>>) {
-        self.inner.claim(request, reply);
+        let before_reply = self.before_reply.lock().expect("not poisoned").take();
+        let late: Reply<Vec<ClaimedJob>> = Box::new(move |outcome| {
+            if let Some(before_reply) = before_reply {
+                before_reply();
+            }
+            reply(outcome);
+        });
+        self.inner.claim(request, late);
     }
     fn beat(&self, beat: WorkerBeat, reply: Reply<BeatReply>) {
         self.inner.beat(beat, reply);
