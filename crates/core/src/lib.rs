@@ -11,5 +11,5 @@ mod random;
 pub use clock::{Clock, ManualClock, Millis, SystemClock};
 pub use code::ErrorCode;
 pub use job::{JobError, JobId, JobRef, JobState, Token, WorkerId};
-pub use random::{Random, SystemRandom};
 pub use policy::{Backoff, BackoffKind, JobPolicy, Keep};
+pub use random::{Random, SystemRandom};
