@@ -16,6 +16,8 @@ export class Journal {
   readonly #manner: Manner;
   /** The attempts that run here: job id → when it began. Events tell of all workers. */
   readonly #own = new Map<string, number>();
+  /** Lines of tasks that began before the worker has said who it is. */
+  #held: string[] | undefined = [];
 
   constructor(manner: Manner) {
     this.#manner = manner;
@@ -24,6 +26,14 @@ export class Journal {
   /** Something about the worker as a whole. */
   say(event: string, message: string, fields: Fields = {}): void {
     print(this.#manner.json ? json(event, fields) : `${stamp()}${manyLines(message)}`);
+  }
+
+  /** Lets the lines of tasks out, after what was said about the worker. */
+  begin(): void {
+    for (const line of this.#held ?? []) {
+      print(line);
+    }
+    this.#held = undefined;
   }
 
   /** Something that is wrong, but does not end the worker. */
@@ -40,7 +50,8 @@ export class Journal {
     master.on("health", ({ error }) => {
       if (error === null) {
         this.say("health", "The store works again.", { error: null });
-      } else {
+      } else if (this.#held === undefined) {
+        // Before, it is what the start fails with.
         this.warn(error.message, { code: error.code });
       }
     });
@@ -96,12 +107,14 @@ export class Journal {
     fields: Fields,
   ): void {
     const { jobId, agentType, attempt } = task;
-    if (this.#manner.json) {
-      print(json(event, { agentType, jobId, attempt, ...fields }));
-      return;
-    }
     const what = process.stdout.isTTY ? paint(style, sign) : event;
-    print(`${stamp()}${what} ${oneLine(agentType)} ${oneLine(jobId)} ${paint("dim", oneLine(note))}`.trimEnd());
+    const text = `${stamp()}${what} ${oneLine(agentType)} ${oneLine(jobId)} ${paint("dim", oneLine(note))}`.trimEnd();
+    const line = this.#manner.json ? json(event, { agentType, jobId, attempt, ...fields }) : text;
+    if (this.#held === undefined) {
+      print(line);
+    } else {
+      this.#held.push(line);
+    }
   }
 }
 

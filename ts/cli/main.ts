@@ -10,6 +10,7 @@ import { runWorker } from "./worker";
 export async function main(args: readonly string[]): Promise<void> {
   let works = false;
   guardOutput(() => works);
+  let command = "";
   const asked = { json: args.includes("--json"), verbose: args.includes("--verbose") };
   try {
     const request = readArguments(args);
@@ -22,6 +23,7 @@ export async function main(args: readonly string[]): Promise<void> {
       return;
     }
     const { name, operands, values } = request;
+    command = name;
     switch (name) {
       case "worker":
         works = true;
@@ -41,8 +43,10 @@ export async function main(args: readonly string[]): Promise<void> {
     }
   } catch (error) {
     if (error instanceof UsageError) {
-      const topic = error.topic === "" ? "" : ` ${error.topic}`;
-      const hint = error.message.includes("\n") ? "" : `\nmaster-agent${topic} --help tells what there is.`;
+      const topic = [error.topic, command].find((one) => one !== "");
+      const hint = error.message.includes("\n")
+        ? ""
+        : `\nmaster-agent${topic === undefined ? "" : ` ${topic}`} --help tells what there is.`;
       printError(error.message + hint);
       process.exitCode = 2;
       return;

@@ -1,4 +1,5 @@
 /** Loads the modules of `worker` and finds the sub-agents in what they export. */
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, extname, join, resolve } from "node:path";
@@ -39,7 +40,7 @@ function near(file: string): string {
 
 /** Runs a module and gives what it exports. */
 export async function loadModule(file: string, { MasterAgentError }: Library): Promise<Record<string, unknown>> {
-  if (TYPESCRIPT.includes(extname(file)) && !readsTypeScript(file)) {
+  if (TYPESCRIPT.includes(extname(file)) && !(await readsTypeScript(file))) {
     throw new MasterAgentError(
       "ERR_CLI_MODULE",
       `${file} is TypeScript, which Node.js ${process.version} does not read by itself. ` +
@@ -50,7 +51,7 @@ export async function loadModule(file: string, { MasterAgentError }: Library): P
   try {
     return (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   } catch (cause) {
-    throw new MasterAgentError("ERR_CLI_MODULE", `${file} could not be loaded: ${problemOf(cause)}`, {
+    throw new MasterAgentError("ERR_CLI_MODULE", `${file} could not be loaded: ${problemOf(cause, file)}`, {
       cause,
       details: { file },
     });
@@ -58,32 +59,34 @@ export async function loadModule(file: string, { MasterAgentError }: Library): P
 }
 
 /** Makes imports of TypeScript work, with the tsx of the module's project or of the current folder, else with what Node.js has. */
-function readsTypeScript(file: string): boolean {
+async function readsTypeScript(file: string): Promise<boolean> {
   for (const from of [file, join(process.cwd(), "package.json")]) {
-    const load = createRequire(from);
+    let hooks: string;
     try {
-      const hooks = ["tsx/cjs/api", "tsx/esm/api"].map((name) => load.resolve(name));
-      for (const hook of hooks) {
-        (load(hook) as { register: () => unknown }).register();
-      }
-      return true;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "MODULE_NOT_FOUND" && code !== "ERR_PACKAGE_PATH_NOT_EXPORTED") {
-        throw error;
-      }
+      hooks = createRequire(from).resolve("tsx");
+    } catch {
+      continue;
     }
+    // As `node --import tsx` does it.
+    await import(pathToFileURL(hooks).href);
+    return true;
   }
   return Boolean((process.features as { typescript?: unknown }).typescript);
 }
 
-/** What a module threw when it was loaded; where a syntax error is, is the first line of its stack. */
-function problemOf(cause: unknown): string {
+/** What a module threw when it was loaded. */
+function problemOf(cause: unknown, file: string): string {
   if (!(cause instanceof Error)) {
     return String(cause);
   }
-  const place = cause instanceof SyntaxError ? /^(?:file:\/\/)?([^\n]+:\d+)\n/.exec(cause.stack ?? "")?.[1] : undefined;
-  return `${cause.name}: ${cause.message}${place === undefined ? "" : ` at ${place}`}`;
+  // Node.js tells where a syntax error is only when it ends the program.
+  const place = cause instanceof SyntaxError && JAVASCRIPT.includes(extname(file)) ? placeOf(file) : undefined;
+  return `${cause.name}: ${cause.message}${place === undefined ? "" : `, at ${place}`}`;
+}
+
+function placeOf(file: string): string | undefined {
+  const { stderr } = spawnSync(process.execPath, ["--check", file], { encoding: "utf8" });
+  return /^(?:file:\/\/)?(\S.*:\d+)$/m.exec(stderr)?.[1];
 }
 
 interface Found {

@@ -1,5 +1,6 @@
 /** `master-agent worker`: a process that runs the sub-agents of a module. */
 import { hostname } from "node:os";
+import { inspect } from "node:util";
 import type { MasterAgent } from "master-agent";
 import { text, wholeNumber } from "./arguments";
 import { report } from "./failure";
@@ -8,7 +9,7 @@ import { Journal } from "./journal";
 import { libraryOf, ownLibrary } from "./library";
 import { loadModule, moduleFile, registerExports } from "./module";
 import { ignoreStop, onStop } from "./signals";
-import { manyLines, printError } from "./terminal";
+import { manyLines, paint, printError } from "./terminal";
 import { superviseWorker, WATCHED } from "./watch";
 
 const LONGEST = 86_400_000;
@@ -65,9 +66,10 @@ export async function runWorker(paths: readonly string[], values: Values, args: 
     queue: master.queue,
     agents,
   });
-  if (!(values.json === true)) {
+  if (values.json !== true) {
     journal.say("serving", `serving ${agents.join(", ")}`);
   }
+  journal.begin();
   run.began(master);
 }
 
@@ -82,6 +84,8 @@ class Run {
   #stopping = false;
   /** Set where this file ends the process. */
   #inOrder = false;
+  /** What ends the process, if that is an error. */
+  #uncaught: { error: unknown } | undefined;
 
   constructor(journal: Journal, timeout: number, manner: { json: boolean; verbose: boolean }) {
     this.#journal = journal;
@@ -107,6 +111,9 @@ class Run {
         (code) => this.#leave(code),
       );
     }
+    process.on("uncaughtExceptionMonitor", (error) => {
+      this.#uncaught = { error };
+    });
     process.on("exit", (code) => this.#exiting(code));
   }
 
@@ -166,14 +173,17 @@ class Run {
     }
     if ("master" in this.phase && this.phase.master.running > 0) {
       const { running } = this.phase.master;
+      const tasks = running === 1 ? "a task runs" : `${running} tasks run`;
+      const why = this.#uncaught === undefined ? "because process.exit() was called" : "because of an error that nobody caught";
+      if (this.#uncaught !== undefined) {
+        printError(manyLines(inspect(this.#uncaught.error)));
+      }
       printError(
-        manyLines(
-          `The process ends while ${running === 1 ? "a task runs" : `${running} tasks run`}: an error that nobody caught, or process.exit(). They are run again.`,
-        ),
+        `${paint("red", "error", process.stderr)} The process ends while ${tasks}, ${why}. What did not end is run again.`,
       );
       // Past the exit hook of the library, which would give the tasks back as if nothing had happened: a task that ends its
       // process each time has to be counted, or it would do so forever.
-      (process as unknown as { reallyExit: (code: number) => never }).reallyExit(code);
+      (process as unknown as { reallyExit: (code: number) => never }).reallyExit(code === 0 ? 1 : code);
     }
   }
 }
