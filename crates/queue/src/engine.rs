@@ -214,9 +214,14 @@ impl Engine {
     }
 
     /// Registers a wait. It is answered when the job ends or is found to have ended or gone.
-    pub(crate) fn wait(self: &Arc<Self>, hub: &Arc<Hub>, job: JobId, waiter: Waiter) {
+    pub(crate) fn wait(self: &Arc<Self>, hub: &Arc<Hub>, job: JobId, mut waiter: Waiter) {
+        waiter.seen |= hub.is_running(job);
         {
             let mut waits = hub.waits.lock();
+            if let Some(outcome) = waits.unkept.find(job).cloned() {
+                drop(waits);
+                return waiter.outbox.deliver(Message::Done { request: waiter.request, outcome });
+            }
             waits.add(job, waiter);
             self.timer.at(self.clock.now() + POLL_WAITS);
         }
@@ -251,11 +256,10 @@ impl Engine {
         // A store that fails now is asked again by the poll.
         for (job, view) in jobs.iter().zip(found.unwrap_or_default()) {
             match view {
-                Some(view) => {
-                    if let Some(outcome) = WaitOutcome::of(view) {
-                        answer(hub, *job, &outcome);
-                    }
-                }
+                Some(view) => match WaitOutcome::of(view) {
+                    Some(outcome) => answer(hub, *job, &outcome),
+                    None => hub.waits.lock().saw(*job),
+                },
                 None => answer_gone(hub, *job),
             }
         }
@@ -312,8 +316,17 @@ pub(crate) fn answer(hub: &Hub, job: JobId, outcome: &WaitOutcome) {
 fn answer_gone(hub: &Hub, job: JobId) {
     let waiters = hub.waits.lock().take(job);
     for waiter in waiters {
-        waiter.outbox.deliver(gone(waiter.request, &job.to_string(), &hub.queue));
+        let name = job.to_string();
+        let tell = if waiter.seen { removed } else { gone };
+        waiter.outbox.deliver(tell(waiter.request, &name, &hub.queue));
     }
+}
+
+fn removed(request: u32, job: &str, queue: &str) -> Message {
+    let message = format!(
+        "job {job} was removed from queue {queue} before the wait was answered, or its end was not kept (see removeOnComplete and removeOnFail)"
+    );
+    Message::WaitFailed { request, code: ErrorCode::JobRemoved, message }
 }
 
 pub(crate) fn gone(request: u32, job: &str, queue: &str) -> Message {

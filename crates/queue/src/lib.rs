@@ -12,6 +12,7 @@ mod engine;
 mod message;
 mod session;
 mod timer;
+mod unkept;
 mod waits;
 mod worker;
 

@@ -210,16 +210,22 @@ impl Session {
     fn tell(&self, batch: Batch, settled: &[Settled], now: Millis) {
         let waited = !self.hub.waits.lock().is_empty();
         let heard = self.engine.is_heard(&self.hub);
-        if !waited && !heard {
+        if !waited && !heard && !batch.settlements.iter().any(is_unkept) {
             return;
         }
         let mut events = Vec::new();
         for ((settlement, run), settled) in batch.settlements.iter().zip(&batch.runs).zip(settled) {
             let Settled::Applied(state) = *settled else { continue };
-            if waited && state.is_final() {
-                let waiters = self.hub.waits.lock().take(settlement.id);
-                if !waiters.is_empty() {
+            let unkept = is_unkept(settlement);
+            if state.is_final() && (waited || unkept) {
+                let mut waits = self.hub.waits.lock();
+                let waiters = waits.take(settlement.id);
+                if unkept || !waiters.is_empty() {
                     let outcome = outcome_of(settlement, run, state, now);
+                    if unkept {
+                        waits.unkept.remember(outcome.clone());
+                    }
+                    drop(waits);
                     for waiter in waiters {
                         waiter.outbox.deliver(Message::Done { request: waiter.request, outcome: outcome.clone() });
                     }
@@ -335,13 +341,13 @@ impl Session {
             return self.deliver(closed(request));
         }
         match JobRef::parse(job) {
-            JobRef::Id(id) => self.wait_for(request, id),
+            JobRef::Id(id) => self.wait_for(request, id, false),
             key @ JobRef::Key(_) => self.wait_for_key(request, key, job.to_owned()),
         }
     }
 
-    fn wait_for(&self, request: u32, id: JobId) {
-        let waiter = Waiter { outbox: Arc::clone(&self.outbox), session: self.id, request };
+    fn wait_for(&self, request: u32, id: JobId, seen: bool) {
+        let waiter = Waiter { outbox: Arc::clone(&self.outbox), session: self.id, request, seen };
         self.engine.wait(&self.hub, id, waiter);
         if self.closed.load(Ordering::Acquire) {
             self.answer_all_closed();
@@ -356,10 +362,16 @@ impl Session {
                     let id = view.id;
                     match WaitOutcome::of(view) {
                         Some(outcome) => session.deliver(Message::Done { request, outcome }),
-                        None => session.wait_for(request, id),
+                        None => session.wait_for(request, id, true),
                     }
                 }
-                None => session.deliver(gone(request, &name, &session.hub.queue)),
+                None => {
+                    let unkept = session.hub.waits.lock().unkept.find_key(&name).cloned();
+                    session.deliver(match unkept {
+                        Some(outcome) => Message::Done { request, outcome },
+                        None => gone(request, &name, &session.hub.queue),
+                    });
+                }
             },
             Err(error) => {
                 session.deliver(Message::WaitFailed { request, code: error.code(), message: error.to_string() });
@@ -536,9 +548,10 @@ impl Session {
     /// Carries out a change of the queue.
     pub fn control(&self, control: Control, reply: Reply<Controlled>) {
         let Some(session) = self.arc() else { return };
-        let cancels = matches!(control, Control::Cancel { .. });
+        let (cancels, takes) =
+            (matches!(control, Control::Cancel { .. }), matches!(control, Control::Obliterate { force: true }));
         let reply: Reply<Controlled> = Box::new(move |outcome| {
-            if cancels && outcome.as_ref().is_ok_and(|done| done.affected > 0 && done.ended.is_empty()) {
+            if outcome.as_ref().is_ok_and(|done| (takes || cancels && done.ended.is_empty()) && done.affected > 0) {
                 // A job that runs here need not wait for the next beat.
                 for session in session.hub.sessions() {
                     session.beat_now();
@@ -687,6 +700,14 @@ impl Session {
 fn closed(request: u32) -> Message {
     let message = "the queue was closed before the job ended; the job itself goes on".to_owned();
     Message::WaitFailed { request, code: ErrorCode::Closed, message }
+}
+
+/// Whether the store keeps nothing of the end.
+fn is_unkept(settlement: &Settlement) -> bool {
+    match &settlement.disposition {
+        Disposition::Complete { keep, .. } | Disposition::End { keep, .. } => keep.is_nothing(),
+        _ => false,
+    }
 }
 
 fn outcome_of(settlement: &Settlement, run: &Run, state: JobState, now: Millis) -> WaitOutcome {

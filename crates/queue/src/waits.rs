@@ -6,6 +6,7 @@ use std::sync::Arc;
 use master_agent_core::JobId;
 
 use crate::message::Outbox;
+use crate::unkept::Unkept;
 
 /// One wait: where its answer goes.
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub(crate) struct Waiter {
     /// Tells the sessions apart, whose request numbers may be the same.
     pub(crate) session: u64,
     pub(crate) request: u32,
+    /// The job was there when it was looked up: if it is gone later, it was removed.
+    pub(crate) seen: bool,
 }
 
 impl Waiter {
@@ -35,6 +38,7 @@ pub(crate) struct Waits {
     /// A look at the store is under way, and whether another was asked for meanwhile.
     pub(crate) looking: bool,
     pub(crate) again: bool,
+    pub(crate) unkept: Unkept,
 }
 
 impl Waits {
@@ -49,6 +53,13 @@ impl Waits {
             self.turn.push_back(job);
         }
         waiters.push(waiter);
+    }
+
+    /// The job is there and has not ended.
+    pub(crate) fn saw(&mut self, job: JobId) {
+        for waiter in self.by_job.get_mut(&job).into_iter().flatten() {
+            waiter.seen = true;
+        }
     }
 
     /// The job should be looked up soon.
@@ -140,7 +151,7 @@ mod tests {
     }
 
     fn waiter(session: u64, request: u32) -> Waiter {
-        Waiter { outbox: Arc::new(Nowhere), session, request }
+        Waiter { outbox: Arc::new(Nowhere), session, request, seen: false }
     }
 
     #[test]

@@ -289,7 +289,7 @@ fn waits_for_what_is_gone_removed_or_closed_are_answered() {
     let ids = bench.submit(vec![plain("a"), plain("a")]);
     bench.session.wait(3, &ids[0]);
     call(|reply| bench.session.control(Control::Remove { job: JobRef::parse(&ids[0]) }, reply)).expect("removes");
-    assert!(matches!(bench.next(), Message::WaitFailed { request: 3, code: ErrorCode::JobNotFound, .. }));
+    assert!(matches!(bench.next(), Message::WaitFailed { request: 3, code: ErrorCode::JobRemoved, .. }));
     bench.session.wait(4, &ids[1]);
     bench.session.wait(5, &ids[1]);
     bench.session.forget(5);
