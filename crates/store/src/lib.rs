@@ -1,6 +1,6 @@
 //! The store port: what the engine needs of a place that keeps state.
 //!
-//! Two halves: [`JobStore`] is the hot path of the queue, [`StateStore`] is everything else. Adapters
+//! Two halves: [`JobStore`] is the hot path of the queue, [`state::StateStore`] is everything else. Adapters
 //! implement both; [`model`] is the reference that tests compare them with, [`conformance`] the suite
 //! that every adapter passes. No adapter and no policy lives here.
 
@@ -11,6 +11,7 @@ mod jobs;
 pub mod model;
 #[cfg(feature = "testing")]
 pub mod random;
+pub mod state;
 mod types;
 
 pub use error::StoreError;
