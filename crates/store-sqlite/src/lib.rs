@@ -10,6 +10,7 @@ mod jobs;
 mod peers;
 mod reader;
 mod shared;
+mod state;
 mod tx;
 mod writer;
 
@@ -52,6 +53,7 @@ impl SqliteStore {
         let shared = Shared::new(path);
         let writer = Writer::start(Arc::clone(&shared), durability)?;
         let reader = Arc::new(Reader::start(Arc::clone(&shared))?);
+        shared.watchers().set_reader(&reader);
         let (opened, events_seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(-1)));
         Ok(Arc::new(Self { shared, writer, reader, opened, events_seen }))
     }
@@ -242,6 +244,7 @@ impl JobStore for SqliteStore {
     fn close(&self, reply: Reply<()>) {
         self.reader.close();
         self.writer.close();
+        self.shared.watchers().close();
         let shared = Arc::clone(&self.shared);
         let waiter = std::thread::Builder::new().name("master-agent-close".into()).spawn(move || {
             shared.wait_closed();
@@ -256,5 +259,6 @@ impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.reader.close();
         self.writer.close();
+        self.shared.watchers().close();
     }
 }

@@ -143,7 +143,11 @@ fn list(folder: &Path, own_name: &str, known: &Mutex<Known>) -> bool {
     let mut known = known.lock();
     known.files.retain(|name, _| present.iter().any(|(other, _)| other == name));
     for (name, file) in present {
-        known.files.entry(name).or_insert(file);
+        known.files.entry(name).or_insert_with(|| {
+            // What was committed between its arrival and now, it has not been told of.
+            let _ = write_byte(&file);
+            file
+        });
     }
     let some_died = !dead.is_subset(&known.dead);
     known.dead = dead;
@@ -166,6 +170,12 @@ fn watch(folder: &Path, own_name: &str, known: &Mutex<Known>, shared: &Weak<Shar
     let mut seen: Option<SystemTime> = modified();
     let mut listed = Instant::now();
     let mut told = Instant::now();
+    // A wake-up may tell of a process that arrived.
+    let mut list_due = false;
+    // Who wrote before the watch was set up was not heard.
+    if let Some(shared) = shared.upgrade() {
+        shared.foreign();
+    }
     loop {
         if matches!(stopped.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
             return;
@@ -189,21 +199,17 @@ fn watch(folder: &Path, own_name: &str, known: &Mutex<Known>, shared: &Weak<Shar
         let now = modified();
         let changed = now != seen;
         seen = now;
-        if woken || changed {
-            if listed.elapsed() > LIST / 20 {
-                list(folder, own_name, known);
-                listed = Instant::now();
-            }
-            let Some(shared) = shared.upgrade() else { return };
-            shared.tell(|listener| listener.foreign());
-            told = Instant::now();
-        } else if listed.elapsed() > LIST {
-            let some_died = list(folder, own_name, known);
+        list_due |= woken || changed;
+        let mut some_died = false;
+        if listed.elapsed() > if list_due { LIST / 20 } else { LIST } {
+            some_died = list(folder, own_name, known);
             listed = Instant::now();
-            if some_died {
-                let Some(shared) = shared.upgrade() else { return };
-                shared.tell(|listener| listener.foreign());
-            }
+            list_due = false;
+        }
+        if woken || changed || some_died {
+            let Some(shared) = shared.upgrade() else { return };
+            shared.foreign();
+            told = Instant::now();
         }
     }
 }

@@ -9,12 +9,14 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::error::Result;
 use crate::peers::Peers;
+use crate::state::watch::{self, Watchers};
 
 pub(crate) struct Shared {
     path: PathBuf,
     // Read on every commit, written once: a lock that readers share.
     listener: RwLock<Option<Weak<dyn StoreListener>>>,
     peers: RwLock<Option<Peers>>,
+    watchers: Watchers,
     identity: Mutex<Option<FileIdentity>>,
     // Queues that other processes listen to, as of the last maintenance.
     heard: RwLock<HashSet<String>>,
@@ -28,6 +30,7 @@ impl Shared {
             path,
             listener: RwLock::new(None),
             peers: RwLock::new(None),
+            watchers: Watchers::default(),
             identity: Mutex::new(None),
             heard: RwLock::default(),
             closed: Mutex::new(false),
@@ -48,6 +51,16 @@ impl Shared {
         if let Some(listener) = listener {
             what(listener.as_ref());
         }
+    }
+
+    /// Another process committed something.
+    pub(crate) fn foreign(self: &Arc<Self>) {
+        self.tell(|listener| listener.foreign());
+        watch::look(self);
+    }
+
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// The file was opened: joins the processes that use it.

@@ -62,6 +62,7 @@ struct Counters {
     job: i64,
     token: i64,
     ended: i64,
+    revision: i64,
 }
 
 pub(crate) struct Tx<'a> {
@@ -112,9 +113,10 @@ impl<'a> Tx<'a> {
 
     fn counters(&mut self) -> rusqlite::Result<&mut Counters> {
         if self.counters.is_none() {
-            let mut read = self.connection.prepare_cached("SELECT job, token, ended FROM counters")?;
-            self.counters =
-                Some(read.query_row([], |row| Ok(Counters { job: row.get(0)?, token: row.get(1)?, ended: row.get(2)? }))?);
+            let mut read = self.connection.prepare_cached("SELECT job, token, ended, revision FROM counters")?;
+            self.counters = Some(read.query_row([], |row| {
+                Ok(Counters { job: row.get(0)?, token: row.get(1)?, ended: row.get(2)?, revision: row.get(3)? })
+            })?);
         }
         self.counters.as_mut().ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
@@ -136,6 +138,13 @@ impl<'a> Tx<'a> {
         let counters = self.counters()?;
         counters.ended += 1;
         Ok(counters.ended)
+    }
+
+    /// A number for something written to the state.
+    pub(crate) fn next_revision(&mut self) -> rusqlite::Result<i64> {
+        let counters = self.counters()?;
+        counters.revision += 1;
+        Ok(counters.revision)
     }
 
     /// The number of a queue, if it has ever held a job.
@@ -251,10 +260,10 @@ impl<'a> Tx<'a> {
 
     /// Writes the numbers and counts that changed.
     pub(crate) fn flush(&mut self) -> rusqlite::Result<()> {
-        if let Some(Counters { job, token, ended }) = self.counters.take() {
+        if let Some(Counters { job, token, ended, revision }) = self.counters.take() {
             self.connection
-                .prepare_cached("UPDATE counters SET job = ?1, token = ?2, ended = ?3")?
-                .execute(params![job, token, ended])?;
+                .prepare_cached("UPDATE counters SET job = ?1, token = ?2, ended = ?3, revision = ?4")?
+                .execute(params![job, token, ended, revision])?;
         }
         for ((lane, state), by) in self.counts.drain().filter(|(_, by)| *by != 0) {
             self.connection

@@ -1,0 +1,2 @@
+-- ?1 the first name of the page, ?2 the name behind the range (a blob is behind all), ?3 how many
+SELECT name, NULL FROM state_spaces WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3
