@@ -1,0 +1,128 @@
+/**
+ * Looks at every Markdown and source file of a repository with three kinds of sub-agent, one task per file and kind.
+ *
+ *   npm run quickstart                 this repository
+ *   npm run quickstart -- ../other     another folder
+ *
+ * Run it again: what is done stays done, and only files that changed are looked at. Stop it with Ctrl-C, or with kill -9,
+ * and run it again: it goes on where it was.
+ */
+import { createHash } from "node:crypto";
+import { relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { getTaskQueue, type JobHandle, MasterAgent, MasterAgentError, registerSubAgent, type TaskResult } from "master-agent";
+import { type FileInput, LinkChecker, Outliner, Statistician } from "./quickstart/agents.ts";
+import { filesOf, type SourceFile } from "./quickstart/files.ts";
+import { Progress, showResults } from "./quickstart/screen.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { store: { type: "string", default: ".quickstart" } },
+});
+const root = resolve(positionals[0] ?? ".");
+
+// 1. Sub-agents are objects with an agentType and run(). With the first one, a worker starts in this process.
+const agents = [registerSubAgent(new Outliner()), registerSubAgent(new Statistician()), registerSubAgent(new LinkChecker())];
+const master = new MasterAgent({ store: values.store, concurrency: 8 });
+const queue = getTaskQueue({ store: values.store });
+
+/** The id of a job says what it does and on what: the same task is never added a second time. */
+function jobId(agent: { agentType: string; revision: number }, file: SourceFile): string {
+  const content = createHash("sha256").update(`${agent.revision}\0${root}\0${file.path}\0`).update(file.content).digest("hex");
+  return `${agent.agentType}:${file.path.slice(-150)}:${content.slice(0, 16)}`;
+}
+
+async function main(): Promise<void> {
+  const files = filesOf(root);
+  if (files.length === 0) {
+    throw new Error(`There is no Markdown or source file in ${root}.`);
+  }
+  const tasks = files.flatMap((file) =>
+    agents.map((agent) => ({
+      agentType: agent.agentType,
+      jobId: jobId(agent, file),
+      input: { root, path: file.path } satisfies FileInput,
+      attempts: 5,
+      backoff: { type: "exponential" as const, delay: 50, jitter: 0.5 },
+    })),
+  );
+  console.log(`${files.length} files in ${root}, ${tasks.length} tasks for ${agents.length} sub-agents`);
+
+  // 2. Spawning is durable: from here on the tasks survive the end of this process.
+  const handles = await master.spawnParallel(tasks);
+  const { done, left } = await earlier(handles);
+  if (done > 0) {
+    console.log(`Already done in an earlier run: ${done}. New or changed: ${handles.length - done - left}.`);
+  }
+  if (left > 0) {
+    console.log(`Left over from a run that was interrupted: ${left}.`);
+  }
+
+  // 3. Results come as they are ready, also those of earlier runs.
+  const progress = new Progress(handles.length, done);
+  master.on("task:retrying", () => progress.retried());
+  stopInOrder(progress);
+  const began = performance.now();
+  const results = await Promise.all(
+    handles.map(async (handle) => {
+      const result = await master.waitForJob(handle);
+      progress.ended();
+      return result;
+    }),
+  );
+  progress.stop();
+
+  showResults(results as TaskResult[], { files, fresh: new Set(handles.filter(isNew).map(({ jobId: id }) => id)) });
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const place = relative(".", master.store) || ".";
+  console.log(`${handles.length - done} tasks in ${seconds} s. Run it again: only files that changed are looked at.`);
+  console.log(`State is in ${place}: look into it with \`npx master-agent status --store ${place}\`, remove it to begin anew.`);
+  if (results.some(({ success }) => !success)) {
+    process.exitCode = 1;
+  }
+}
+
+const isNew = (handle: JobHandle): boolean => handle.existing !== true;
+
+/** What is there from earlier runs. A task that failed then gets another chance. */
+async function earlier(handles: readonly JobHandle[]): Promise<{ done: number; left: number }> {
+  const jobs = await queue.getMany(handles.filter((handle) => !isNew(handle)));
+  let done = 0;
+  for (const job of jobs) {
+    if (job?.state === "completed") {
+      done += 1;
+    } else if (job?.state === "failed" || job?.state === "dead" || job?.state === "cancelled") {
+      await queue.retry(job.jobId);
+    }
+  }
+  return { done, left: jobs.length - done };
+}
+
+/** Ctrl-C lets running tasks end; the others stay where they are, for the next run. Pressed again, it ends at once. */
+function stopInOrder(progress: Progress): void {
+  let since: number | undefined;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      const now = performance.now();
+      if (since === undefined) {
+        since = now;
+        progress.stop();
+        void master.close({ timeout: 5_000 });
+      } else if (now - since > 500) {
+        // What comes sooner is the same key press: npm passes on what the terminal has sent to all.
+        process.exit(130);
+      }
+    });
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof MasterAgentError && error.code === "ERR_CLOSED")) {
+    throw error;
+  }
+  console.log("Stopped. Nothing is lost: run it again to go on.");
+} finally {
+  await Promise.all([master.close(), queue.close()]);
+}
