@@ -126,7 +126,7 @@ pub(crate) fn read_jobs(text: &str, now: Millis) -> Result<Vec<NewJob>, serde_js
     Ok(jobs)
 }
 
-/// `[handle, 1, output]` or `[handle, 0, error, final 0|1]`
+/// `[handle, 1, output]`, `[handle, 0, error, final 0|1]` or `[handle, 2, null]` (given back)
 struct WireOutcome(Handle, Outcome);
 
 impl<'de> Deserialize<'de> for WireOutcome {
@@ -142,18 +142,16 @@ impl<'de> Deserialize<'de> for WireOutcome {
             fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 let short = |n| <A::Error as serde::de::Error>::invalid_length(n, &"3 or 4 elements");
                 let handle: Handle = seq.next_element()?.ok_or_else(|| short(0))?;
-                let completed: u8 = seq.next_element()?.ok_or_else(|| short(1))?;
+                let ending: u8 = seq.next_element()?.ok_or_else(|| short(1))?;
                 let value: &RawValue = seq.next_element()?.ok_or_else(|| short(2))?;
                 let fatal: Option<u8> = seq.next_element()?;
                 let json: Box<str> = value.get().into();
-                Ok(WireOutcome(
-                    handle,
-                    if completed == 1 {
-                        Outcome::Completed { result_json: json }
-                    } else {
-                        Outcome::Failed { error_json: json, fatal: fatal == Some(1) }
-                    },
-                ))
+                let outcome = match ending {
+                    1 => Outcome::Completed { result_json: json },
+                    2 => Outcome::Released,
+                    _ => Outcome::Failed { error_json: json, fatal: fatal == Some(1) },
+                };
+                Ok(WireOutcome(handle, outcome))
             }
         }
         deserializer.deserialize_seq(Reader)
@@ -445,10 +443,11 @@ mod tests {
 
     #[test]
     fn outcomes_are_read() {
-        let outcomes = read_outcomes(r#"[[1,1,{"a":[1, 2]}],[2,0,{"name":"E"},1],[3,0,{},0]]"#).expect("reads");
+        let outcomes = read_outcomes(r#"[[1,1,{"a":[1, 2]}],[2,0,{"name":"E"},1],[3,0,{},0],[4,2,null]]"#).expect("reads");
         assert_eq!(outcomes[0], (1, Outcome::Completed { result_json: r#"{"a":[1, 2]}"#.into() }));
         assert_eq!(outcomes[1], (2, Outcome::Failed { error_json: r#"{"name":"E"}"#.into(), fatal: true }));
         assert!(matches!(outcomes[2].1, Outcome::Failed { fatal: false, .. }));
+        assert_eq!(outcomes[3], (4, Outcome::Released));
     }
 
     #[test]

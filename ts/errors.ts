@@ -26,7 +26,6 @@ export type ErrorCode =
   | "ERR_TASK_FAILED"
   | "ERR_TASK_RESULT"
   | "ERR_TASK_LOST"
-  | "ERR_AGENT_UNKNOWN"
   | "ERR_AGENT_EXISTS"
   | "ERR_WAIT_TIMEOUT"
   | "ERR_WAIT_ABORTED"
@@ -58,7 +57,6 @@ const CODES: Readonly<Record<ErrorCode, boolean>> = {
   ERR_TASK_FAILED: true,
   ERR_TASK_RESULT: false,
   ERR_TASK_LOST: false,
-  ERR_AGENT_UNKNOWN: false,
   ERR_AGENT_EXISTS: false,
   ERR_WAIT_TIMEOUT: true,
   ERR_WAIT_ABORTED: false,

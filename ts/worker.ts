@@ -110,7 +110,7 @@ export class Worker implements WorkerPort {
         attempts.publish(context);
       }
       if (registration === undefined) {
-        this.#fail(job[HANDLE], unknownAgent(job[AGENT_TYPE]), false);
+        this.#giveBack(job[HANDLE]);
       } else if (registration.schema === undefined) {
         this.#call(registration, job, job[INPUT], context);
       } else {
@@ -185,6 +185,11 @@ export class Worker implements WorkerPort {
     this.#end(handle, `${handle},0,${JSON.stringify(failure.record)},${final || failure.final ? 1 : 0}`);
   }
 
+  /** The agent was unregistered after the claim: the task waits again, for a worker that serves it. */
+  #giveBack(handle: number): void {
+    this.#end(handle, `${handle},2,null`);
+  }
+
   #end(handle: number, outcome: string): void {
     this.#running.delete(handle);
     this.#connection.settle(outcome, this.#most);
@@ -223,17 +228,6 @@ export class Worker implements WorkerPort {
   get spawner(): Spawner {
     return this.#spawner;
   }
-}
-
-function unknownAgent(agentType: string): MasterAgentError {
-  return new MasterAgentError(
-    "ERR_AGENT_UNKNOWN",
-    `No sub-agent is registered for ${JSON.stringify(agentType)} in this process any more`,
-    {
-      retryable: true,
-      details: { agentType },
-    },
-  );
 }
 
 /** The context of one attempt. */

@@ -66,8 +66,6 @@ codes! {
     TaskResult = "ERR_TASK_RESULT", false;
     /// The handler no longer holds its job.
     TaskLost = "ERR_TASK_LOST", false;
-    /// No sub-agent is registered for the agent type.
-    AgentUnknown = "ERR_AGENT_UNKNOWN", false;
     /// A sub-agent is registered for the agent type already.
     AgentExists = "ERR_AGENT_EXISTS", false;
     /// A wait ran out of time.

@@ -8,15 +8,18 @@ use master_agent_store::{ClaimedJob, Disposition};
 pub enum Outcome {
     /// It returned: the JSON of its result.
     Completed { result_json: Box<str> },
+    /// It could not be run here and goes back to its place, uncounted.
+    Released,
     /// It threw: the JSON of a [`JobError`]. `fatal` means that another attempt is useless.
     Failed { error_json: Box<str>, fatal: bool },
 }
 
 /// Why a job is taken from a handler that has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GiveUp {
     Timeout,
-    Cancelled,
+    /// The error that the one who cancelled it gave.
+    Cancelled(Box<str>),
     Stalled,
     /// The store says that another worker holds it.
     Lost,
@@ -30,6 +33,7 @@ pub(crate) fn decide(job: &ClaimedJob, outcome: Outcome, now: Millis, random: f6
         Outcome::Completed { result_json } => {
             Disposition::Complete { result_json: Some(result_json), keep: job.policy.remove_on_complete }
         }
+        Outcome::Released => Disposition::Release,
         Outcome::Failed { error_json, fatal } => failed(job, error_json, fatal, now, random),
     }
 }
@@ -44,13 +48,13 @@ fn failed(job: &ClaimedJob, error_json: Box<str>, fatal: bool, now: Millis, rand
 
 /// Decides over an attempt that is given up; `None` where the store has decided already.
 pub(crate) fn give_up(job: &ClaimedJob, why: GiveUp, now: Millis, random: f64) -> (JobError, Option<Disposition>) {
-    let (name, message, code) = match why {
+    let (name, message, code) = match &why {
         GiveUp::Timeout => (
             "TimeoutError",
             format!("the attempt took longer than its timeout of {} ms", job.policy.timeout.unwrap_or(0)),
             ErrorCode::TaskTimeout,
         ),
-        GiveUp::Cancelled => ("CancelledError", "the job was cancelled".to_owned(), ErrorCode::TaskCancelled),
+        GiveUp::Cancelled(_) => ("CancelledError", "the job was cancelled".to_owned(), ErrorCode::TaskCancelled),
         GiveUp::Stalled => {
             ("StalledError", "the event loop of the worker was silent for too long".to_owned(), ErrorCode::TaskStalled)
         }
@@ -59,11 +63,14 @@ pub(crate) fn give_up(job: &ClaimedJob, why: GiveUp, now: Millis, random: f64) -
         }
         GiveUp::Closed => ("ClosedError", "the worker was stopped before the handler ended".to_owned(), ErrorCode::Closed),
     };
-    let error = JobError { name: name.to_owned(), message, code: Some(code.as_str().to_owned()), stack: None };
+    let mut error = JobError { name: name.to_owned(), message, code: Some(code.as_str().to_owned()), stack: None };
+    if let GiveUp::Cancelled(given) = &why {
+        error = serde_json::from_str(given).unwrap_or(error);
+    }
     let error_json = || serde_json::to_string(&error).unwrap_or_default().into_boxed_str();
     let disposition = match why {
         GiveUp::Timeout => Some(failed(job, error_json(), false, now, random)),
-        GiveUp::Cancelled => Some(Disposition::End {
+        GiveUp::Cancelled(_) => Some(Disposition::End {
             state: JobState::Cancelled,
             error_json: error_json(),
             failed: false,
@@ -136,8 +143,10 @@ mod tests {
         assert_eq!(error.code.as_deref(), Some("ERR_TASK_TIMEOUT"));
         assert!(error.message.contains("50 ms"), "{}", error.message);
         assert!(matches!(timeout, Some(Disposition::End { state: JobState::Failed, failed: true, .. })));
-        let (_, cancelled) = give_up(&job(0, 3), GiveUp::Cancelled, 0, 0.0);
+        let (error, cancelled) =
+            give_up(&job(0, 3), GiveUp::Cancelled(r#"{"name":"CancelledError","message":"why"}"#.into()), 0, 0.0);
         assert!(matches!(cancelled, Some(Disposition::End { state: JobState::Cancelled, failed: false, .. })));
+        assert_eq!(error.message, "why");
     }
 
     #[test]

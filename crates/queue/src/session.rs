@@ -619,12 +619,11 @@ impl Session {
             let Some(worker) = worker.as_mut() else { return };
             for (handle, why) in handles {
                 let Some(run) = worker.end(handle) else { continue };
+                let closed = why == GiveUp::Closed;
                 let (error, disposition) = give_up(&run.job, why, now, self.engine.random.unit());
                 aborted.push((handle, error));
                 if let Some(disposition) = disposition {
-                    if why == GiveUp::Closed
-                        && let Some(stopping) = self.stopping.lock().as_mut()
-                    {
+                    if closed && let Some(stopping) = self.stopping.lock().as_mut() {
                         stopping.released += 1;
                     }
                     batch.push(run, disposition);

@@ -50,6 +50,8 @@ pub(crate) struct Run {
 #[derive(Debug, Default)]
 pub(crate) struct Reservation {
     free: usize,
+    /// When the claim was made, which is when its jobs start.
+    at: Millis,
     lanes: Vec<(usize, usize)>,
 }
 
@@ -189,7 +191,7 @@ impl Worker {
             now,
             lease: self.options.lease,
         };
-        Some((request, Reservation { free, lanes: reserved }))
+        Some((request, Reservation { free, at: now, lanes: reserved }))
     }
 
     /// The claim failed: its slots are free again.
@@ -216,14 +218,14 @@ impl Worker {
             bytes += job.data_json.len();
             let handle = self.free_handle();
             let data_json = std::mem::take(&mut job.data_json);
-            self.begin(handle, job.clone(), now);
+            self.begin(handle, job.clone(), reservation.at, now);
             started.push((handle, ClaimedJob { data_json, ..job }));
         }
         let again = got < reservation.free && (self.hinted || bytes >= MAX_CLAIM_BYTES);
         (started, again)
     }
 
-    fn begin(&mut self, handle: Handle, job: ClaimedJob, now: Millis) {
+    fn begin(&mut self, handle: Handle, job: ClaimedJob, claimed_at: Millis, now: Millis) {
         let deadline = job.policy.timeout.map(|timeout| now.saturating_add(timeout));
         self.next_deadline = self.next_deadline.min(deadline.unwrap_or(Millis::MAX));
         let lane = self.lane_index.get(&job.lane).copied().unwrap_or(0);
@@ -233,7 +235,7 @@ impl Worker {
             self.alive_at = self.alive_at.max(now);
         }
         self.handles.insert(job.id, handle);
-        self.runs.insert(handle, Run { job, started_at: now, deadline, lane, beats: self.beats });
+        self.runs.insert(handle, Run { job, started_at: claimed_at, deadline, lane, beats: self.beats });
     }
 
     fn free_handle(&mut self) -> Handle {
@@ -308,8 +310,11 @@ impl Worker {
 
     /// What to give up after a beat: what was cancelled, and what the store no longer counts as held.
     pub(crate) fn beaten(&self, beat: u64, reply: &BeatReply) -> Vec<(Handle, GiveUp)> {
-        let mut give_up: Vec<(Handle, GiveUp)> =
-            reply.cancelled.iter().filter_map(|job| self.handles.get(job).map(|handle| (*handle, GiveUp::Cancelled))).collect();
+        let mut give_up: Vec<(Handle, GiveUp)> = reply
+            .cancelled
+            .iter()
+            .filter_map(|job| self.handles.get(&job.id).map(|handle| (*handle, GiveUp::Cancelled(job.error_json.clone()))))
+            .collect();
         let held: HashMap<JobId, Token> = reply.held.iter().copied().collect();
         for (handle, run) in &self.runs {
             if run.beats < beat && held.get(&run.job.id) != Some(&run.job.token) {
@@ -371,6 +376,7 @@ mod tests {
     use proptest::prelude::*;
 
     use master_agent_core::JobPolicy;
+    use master_agent_store::Cancelled;
 
     use super::*;
 
@@ -445,10 +451,11 @@ mod tests {
         let old = claim(&mut worker, vec![job(1, "a", None), job(2, "a", None)], 0);
         let (number, _) = worker.beat(0).expect("due");
         let new = claim(&mut worker, vec![job(3, "a", None)], 0);
-        let reply = BeatReply { cancelled: vec![JobId(2)], held: vec![(JobId(2), Token(2))] };
+        let reply =
+            BeatReply { cancelled: vec![Cancelled { id: JobId(2), error_json: "{}".into() }], held: vec![(JobId(2), Token(2))] };
         let mut given_up = worker.beaten(number, &reply);
         given_up.sort_by_key(|(handle, _)| *handle);
-        assert_eq!(given_up, [(old[0], GiveUp::Lost), (old[1], GiveUp::Cancelled)]);
+        assert_eq!(given_up, [(old[0], GiveUp::Lost), (old[1], GiveUp::Cancelled("{}".into()))]);
         assert!(worker.run(new[0]).is_some());
     }
 

@@ -18,3 +18,8 @@ fn sqlite() -> Fixture {
 }
 
 master_agent_store::state_store_tests!(sqlite);
+
+#[test]
+fn random_sequences_agree_with_the_model() {
+    master_agent_store::state::random::check(sqlite);
+}

@@ -70,7 +70,7 @@ pub trait JobStore: Send + Sync + 'static {
     /// The queues that hold or held jobs.
     fn queues(&self, reply: Reply<Vec<Arc<str>>>);
 
-    /// Up to `limit` log lines of a job after number `after`, oldest first.
+    /// Up to `limit` log lines of a job after number `after`, oldest first; `NotFound` if there is no such job.
     fn logs(&self, queue: Arc<str>, job: JobRef, after: i64, limit: usize, reply: Reply<Vec<LogLine>>);
 
     /// The workers whose lease has not been ended.

@@ -125,11 +125,19 @@ pub struct WorkerBeat {
     pub lease: Millis,
 }
 
+/// A running job that somebody asked to cancel, until it is settled.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cancelled {
+    pub id: JobId,
+    /// The error of the first [`Control::Cancel`].
+    pub error_json: Box<str>,
+}
+
 /// The answer to a beat.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BeatReply {
     /// The jobs of this worker that somebody asked to cancel.
-    pub cancelled: Vec<JobId>,
+    pub cancelled: Vec<Cancelled>,
     /// What the worker holds in the eyes of the store: a running job that is not in it was taken back.
     pub held: Vec<(JobId, Token)>,
 }

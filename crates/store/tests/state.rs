@@ -15,3 +15,8 @@ fn memory() -> Fixture {
 }
 
 master_agent_store::state_store_tests!(memory);
+
+#[test]
+fn random_sequences_agree_with_the_model() {
+    master_agent_store::state::random::check(memory);
+}

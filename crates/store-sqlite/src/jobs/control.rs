@@ -44,7 +44,7 @@ pub(crate) fn control(tx: &mut Tx<'_>, queue_name: &Arc<str>, control: &Control,
     }
 }
 
-fn not_found(queue: &str, job: &JobRef) -> StoreError {
+pub(crate) fn not_found(queue: &str, job: &JobRef) -> StoreError {
     let id = match job {
         JobRef::Id(id) => id.to_string(),
         JobRef::Key(key) => key.to_string(),
@@ -153,7 +153,11 @@ fn remove(change: &mut Change<'_, '_>) -> Outcome<Controlled> {
 fn cancel(change: &mut Change<'_, '_>) -> Outcome<Controlled> {
     match change.place.state {
         JobState::Active => {
-            change.tx.connection.prepare_cached("UPDATE running SET cancel = 1 WHERE id = ?1")?.execute([change.id])?;
+            change
+                .tx
+                .connection
+                .prepare_cached("UPDATE running SET cancel = coalesce(cancel, ?2) WHERE id = ?1")?
+                .execute(params![change.id, change.error_json])?;
             change.changed(false)
         }
         JobState::Waiting | JobState::Delayed => {

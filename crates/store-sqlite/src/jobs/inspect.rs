@@ -7,6 +7,7 @@ use master_agent_core::{JobId, JobPolicy, JobRef, JobState, WorkerId};
 use master_agent_store::{Cursor, JobView, LaneCount, ListQuery, LogLine, MAX_PAGE, Page, QueueCounts, WorkerView};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::jobs::control::not_found;
 use crate::jobs::{state_code, state_from, state_of};
 use crate::tx::{Outcome, kind_of, read_policy};
 
@@ -198,11 +199,11 @@ pub(crate) fn queues(connection: &Connection) -> Outcome<Vec<Arc<str>>> {
 
 pub(crate) fn logs(connection: &Connection, queue: &str, job: &JobRef, after: i64, limit: usize) -> Outcome<Vec<LogLine>> {
     let found = jobs(connection, queue, std::slice::from_ref(job))?;
-    let Some(Some(job)) = found.into_iter().next() else { return Ok(Vec::new()) };
+    let Some(Some(found)) = found.into_iter().next() else { return Err(not_found(queue, job).into()) };
     let mut read =
         connection.prepare_cached("SELECT seq, at, line FROM logs WHERE job = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3")?;
     let lines = read
-        .query_map(params![job.id.0, after, limit.clamp(1, MAX_PAGE) as i64], |row| {
+        .query_map(params![found.id.0, after, limit.clamp(1, MAX_PAGE) as i64], |row| {
             Ok(LogLine { seq: row.get(0)?, at: row.get(1)?, line: row.get_ref(2)?.as_str()?.into() })
         })?
         .collect::<Result<_, _>>()?;

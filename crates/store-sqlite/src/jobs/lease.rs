@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use master_agent_core::{JobId, JobState, Millis, Token, WorkerId};
-use master_agent_store::{BeatReply, ClaimRequest, Maintained, WorkerBeat};
+use master_agent_store::{BeatReply, Cancelled, ClaimRequest, Maintained, WorkerBeat};
 use rusqlite::{OptionalExtension, params};
 
 use crate::jobs::settle::stall;
@@ -58,8 +58,8 @@ pub(crate) fn beat(tx: &mut Tx<'_>, beat: &WorkerBeat) -> Outcome<BeatReply> {
     while let Some(row) = rows.next()? {
         let id = JobId(row.get(0)?);
         reply.held.push((id, Token(row.get(1)?)));
-        if row.get(2)? {
-            reply.cancelled.push(id);
+        if let Some(error) = row.get_ref(2)?.as_str_or_null()? {
+            reply.cancelled.push(Cancelled { id, error_json: error.into() });
         }
     }
     Ok(reply)

@@ -64,7 +64,7 @@ CREATE TABLE running (
   queue INTEGER NOT NULL,
   lane INTEGER NOT NULL,
   claimed_at INTEGER NOT NULL,
-  cancel INTEGER NOT NULL DEFAULT 0
+  cancel TEXT
 );
 
 -- kind: 0 completed, 1 the failed family (state tells which). seq: order of ending.

@@ -159,7 +159,7 @@ fn cancelling_and_completing_agree(fixture: Fixture) {
         match (&cancelled.ended[..], &claimed[..]) {
             ([ended], []) => assert_eq!((*ended, kit.state(id)), (id, JobState::Cancelled)),
             ([], [claimed]) => {
-                assert_eq!(kit.beat_at(ALICE, T0, LEASE).cancelled, [id], "round {round}: the holder is asked");
+                assert_eq!(cancels(&kit.beat_at(ALICE, T0, LEASE)), [id], "round {round}: the holder is asked");
                 kit.end(claimed, complete(Keep::ALL));
             }
             other => panic!("round {round}: the job is {other:?}"),

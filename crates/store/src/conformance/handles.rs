@@ -74,7 +74,7 @@ fn one_may_settle_what_the_other_claimed(fixture: Fixture) {
     assert_eq!(other.end(&claimed[0], complete(Keep::ALL)), JobState::Completed);
     assert_eq!(one.settle_at(vec![settlement(&claimed[0], fail(Keep::ALL))], T0), [Settled::Refused]);
     other.cancel(by_id(claimed[1].id));
-    assert_eq!(one.beat_at(ALICE, T0, LEASE).cancelled, [claimed[1].id], "a cancel reaches the worker of another process");
+    assert_eq!(cancels(&one.beat_at(ALICE, T0, LEASE)), [claimed[1].id], "a cancel reaches the worker of another process");
     assert_eq!(other.maintain(T0 + LEASE + 1).recovered, 1);
     assert_eq!(one.settle_at(vec![settlement(&claimed[1], complete(Keep::ALL))], T0), [Settled::Refused]);
 }

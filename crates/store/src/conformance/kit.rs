@@ -468,3 +468,8 @@ impl StoreListener for Heard {
         self.hear(|sounds| sounds.events.push((queue.clone(), events_json.into())));
     }
 }
+
+/// The jobs that a beat asks to cancel.
+pub(super) fn cancels(reply: &BeatReply) -> Vec<JobId> {
+    reply.cancelled.iter().map(|cancelled| cancelled.id).collect()
+}

@@ -51,7 +51,7 @@ impl State {
         }
     }
 
-    fn expect(&self, queue: &Arc<str>, job: &JobRef) -> Result<&Job, StoreError> {
+    pub(super) fn expect(&self, queue: &Arc<str>, job: &JobRef) -> Result<&Job, StoreError> {
         self.find(queue, job).ok_or_else(|| {
             let id = match job {
                 JobRef::Id(id) => id.to_string(),
@@ -136,8 +136,8 @@ impl State {
         let Some(found) = self.jobs.get_mut(&id) else { return Ok(Controlled::default()) };
         match &mut found.phase {
             Phase::Ended { .. } => Ok(Controlled::default()),
-            Phase::Active { cancelled, .. } => {
-                *cancelled = true;
+            Phase::Active { .. } => {
+                found.cancel_json.get_or_insert(error_json);
                 Ok(Controlled { affected: 1, ..Controlled::default() })
             }
             Phase::Waiting | Phase::Delayed { .. } => {

@@ -21,6 +21,8 @@ pub(super) struct Job {
     pub(super) progress_json: Option<Box<str>>,
     pub(super) logs: Vec<LogLine>,
     pub(super) last_line: i64,
+    /// Why the claim that runs should be cancelled.
+    pub(super) cancel_json: Option<Box<str>>,
 }
 
 /// What a state needs besides its name.
@@ -33,7 +35,6 @@ pub(super) enum Phase {
     Active {
         worker: WorkerId,
         token: Token,
-        cancelled: bool,
     },
     /// `order` grows with every end in the store.
     Ended {

@@ -6,7 +6,7 @@ use master_agent_core::{ErrorCode, JobId, JobState, Millis, WorkerId};
 
 use super::job::Phase;
 use super::state::{Effects, State};
-use crate::{BeatReply, ClaimRequest, Maintained, WorkerBeat};
+use crate::{BeatReply, Cancelled, ClaimRequest, Maintained, WorkerBeat};
 
 /// How many delayed jobs one call of `maintain` promotes.
 const PROMOTED_AT_ONCE: usize = 1_000;
@@ -49,13 +49,10 @@ impl State {
         self.workers.insert(worker, Worker { queue, name, concurrency, started_at, beat_at: now, lease_until });
         let mut reply = BeatReply::default();
         for job in self.jobs.values() {
-            if let Phase::Active { worker: holder, token, cancelled } = job.phase {
-                if holder == worker {
-                    reply.held.push((job.id, token));
-                    if cancelled {
-                        reply.cancelled.push(job.id);
-                    }
-                }
+            let Phase::Active { worker: holder, token } = job.phase else { continue };
+            if holder == worker {
+                reply.held.push((job.id, token));
+                reply.cancelled.extend(job.cancel_json.clone().map(|error_json| Cancelled { id: job.id, error_json }));
             }
         }
         reply

@@ -190,7 +190,7 @@ impl JobStore for MemoryStore {
     }
 
     fn logs(&self, queue: Arc<str>, job: JobRef, after: i64, limit: usize, reply: Reply<Vec<LogLine>>) {
-        self.look(reply, |state| Ok(state.logs(&queue, &job, after, limit)));
+        self.look(reply, |state| state.logs(&queue, &job, after, limit));
     }
 
     fn workers(&self, queue: Arc<str>, reply: Reply<Vec<WorkerView>>) {

@@ -91,6 +91,7 @@ impl State {
                 progress_json: None,
                 logs: Vec::new(),
                 last_line: 0,
+                cancel_json: None,
             };
             self.jobs.insert(id, job);
             self.wait_until(id, run_at.unwrap_or(now), now, effects);
@@ -185,7 +186,8 @@ impl State {
             let Some(job) = self.jobs.get_mut(id) else { continue };
             self.last_token += 1;
             let token = Token(self.last_token);
-            job.phase = Phase::Active { worker: request.worker, token, cancelled: false };
+            job.phase = Phase::Active { worker: request.worker, token };
+            job.cancel_json = None;
             job.started_at = Some(request.now);
             claimed.push(job.claimed(token));
         }

@@ -7,7 +7,7 @@ use master_agent_core::{JobRef, JobState};
 
 use super::job::{Job, Phase};
 use super::state::State;
-use crate::{Cursor, JobView, LaneCount, ListQuery, LogLine, MAX_PAGE, Page, QueueCounts, WorkerView};
+use crate::{Cursor, JobView, LaneCount, ListQuery, LogLine, MAX_PAGE, Page, QueueCounts, StoreError, WorkerView};
 
 impl State {
     pub(crate) fn view(&self, queue: &Arc<str>, job: &JobRef) -> Option<JobView> {
@@ -40,9 +40,9 @@ impl State {
         self.queues.iter().filter(|(_, queue)| queue.had_jobs).map(|(name, _)| name.clone()).collect()
     }
 
-    pub(crate) fn logs(&self, queue: &Arc<str>, job: &JobRef, after: i64, limit: usize) -> Vec<LogLine> {
-        let lines = self.find(queue, job).map_or(&[][..], |job| &job.logs);
-        lines.iter().filter(|line| line.seq > after).take(limit).cloned().collect()
+    pub(crate) fn logs(&self, queue: &Arc<str>, job: &JobRef, after: i64, limit: usize) -> Result<Vec<LogLine>, StoreError> {
+        let lines = &self.expect(queue, job)?.logs;
+        Ok(lines.iter().filter(|line| line.seq > after).take(limit).cloned().collect())
     }
 
     pub(crate) fn workers(&self, queue: &Arc<str>) -> Vec<WorkerView> {

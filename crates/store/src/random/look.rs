@@ -9,7 +9,7 @@ use master_agent_core::{ErrorCode, JobId, JobRef, JobState, WorkerId};
 use super::call::Names;
 use crate::conformance::ask;
 use crate::model::State;
-use crate::{Cursor, JobStore, JobView, ListQuery, StoreError, WorkerView};
+use crate::{Cursor, JobStore, JobView, ListQuery, LogLine, StoreError, WorkerView};
 
 pub(super) struct Look<'a> {
     pub(super) model: &'a State,
@@ -103,20 +103,21 @@ impl Look<'_> {
         for (queue, job) in self.queues.iter().flat_map(|queue| self.known.iter().map(move |job| (queue, job))) {
             let log = |after, limit| ask(|reply| self.store.logs(queue.clone(), self.names.their_ref(job), after, limit, reply));
             for (after, limit) in [(0, 1_000), (1, 1)] {
-                let theirs = match log(after, limit) {
-                    Err(StoreError::NotFound { .. }) => Vec::new(),
-                    other => other.map_err(|error| error.to_string())?,
-                };
-                same(&format!("the log of {job:?} of {queue}"), &theirs, &self.model.logs(queue, job, after, limit))?;
+                let code = |outcome: Result<Vec<LogLine>, StoreError>| outcome.map_err(|error| error.code());
+                let (theirs, ours) = (code(log(after, limit)), code(self.model.logs(queue, job, after, limit)));
+                same(&format!("the log of {job:?} of {queue}"), &theirs, &ours)?;
             }
         }
         Ok(())
     }
 }
 
+/// Worker, running, lease, and of one that has beaten: name, concurrency, start and beat.
+type Shown = (WorkerId, u64, i64, Option<(Arc<str>, u32, i64, i64)>);
+
 /// Workers that a store must show: a claim may register one that the store does not know, and such a worker
 /// has no name and no start that would be worth comparing.
-fn shown(workers: Vec<WorkerView>) -> Vec<(WorkerId, u64, i64, Option<(Arc<str>, u32, i64, i64)>)> {
+fn shown(workers: Vec<WorkerView>) -> Vec<Shown> {
     let mut shown: Vec<_> = workers
         .into_iter()
         .filter(|view| view.running > 0 || !view.name.is_empty())

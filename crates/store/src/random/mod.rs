@@ -13,6 +13,7 @@ mod look;
 mod ops;
 mod world;
 
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 
 use crate::conformance::Fixture;
@@ -25,6 +26,15 @@ const SEED: u64 = 0x6d61_7374_6572;
 /// # Panics
 /// When the store differs from the model, with the shortest sequence found that shows it.
 pub fn check(fixture: impl Fn() -> Fixture) {
+    run(&ops::sequences(), |steps| world::World::new(fixture()).play(&steps));
+}
+
+/// Plays sequences of steps, and panics with the shortest found that fails.
+pub(crate) fn run<S, T>(sequences: &S, play: impl Fn(Vec<T>) -> Result<(), String>)
+where
+    S: Strategy<Value = Vec<T>>,
+    T: std::fmt::Debug,
+{
     let cases = number("MASTER_AGENT_RANDOM_CASES");
     let fresh = || SEED.wrapping_add(std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64));
     let seed = number("MASTER_AGENT_RANDOM_SEED").unwrap_or_else(|| if cases.is_some() { fresh() } else { SEED });
@@ -33,8 +43,7 @@ pub fn check(fixture: impl Fn() -> Fixture) {
     seed_bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_time: 300_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed_bytes));
-    let outcome = runner.run(&ops::sequences(), |steps| world::World::new(fixture()).play(&steps).map_err(TestCaseError::fail));
-    match outcome {
+    match runner.run(sequences, |steps| play(steps).map_err(TestCaseError::fail)) {
         Ok(()) => {}
         Err(TestError::Fail(reason, steps)) => {
             let steps: String = steps.iter().map(|step| format!("  {step:?}\n")).collect();

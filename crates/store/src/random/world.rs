@@ -378,7 +378,9 @@ impl World {
                 for held in &mut reply.held {
                     *held = names.our_claim(*held)?;
                 }
-                reply.cancelled = names.our_ids(&reply.cancelled)?;
+                for cancelled in &mut reply.cancelled {
+                    cancelled.id = names.our_id(cancelled.id)?;
+                }
                 reply.held.sort_unstable();
                 reply.cancelled.sort_unstable();
                 Answer::Beaten(reply)
@@ -504,9 +506,9 @@ impl World {
             lane: self.lanes[usize::from(add.lane % LANES)].clone(),
             task_id: key.as_ref().map(|key| format!("task of {key}").into()),
             key,
-            parent_id: (add.size % 3 == 0).then(|| "parent".into()),
+            parent_id: add.size.is_multiple_of(3).then(|| "parent".into()),
             data_json: format!("\"{}\"", "x".repeat(add.size - 2)).into(),
-            meta_json: (add.size % 2 == 0).then(|| "{}".into()),
+            meta_json: add.size.is_multiple_of(2).then(|| "{}".into()),
             priority: add.priority,
             run_at: add.delay.map(|delay| self.now + delay),
             policy: Arc::new(JobPolicy { max_stalls, remove_on_fail: add.keep, ..JobPolicy::DEFAULT }),

@@ -6,7 +6,8 @@
 //! (append-only, numbered; one with a bound is a channel). [`StateStore::commit`] changes any of them
 //! together. What the values mean is for the crates above; this half knows no agent and no workflow.
 //!
-//! [`model`] is the reference, [`conformance`] the suite that adapters are tested with; [`Subscription`] follows a log on any adapter.
+//! [`model`] is the reference, [`conformance`] the suite and [`random`] the operation sequences that
+//! adapters are tested with; [`Subscription`] follows a log on any adapter.
 //!
 //! ```
 //! use master_agent_store::call;
@@ -33,6 +34,8 @@ pub mod conformance;
 mod index;
 pub mod model;
 mod page;
+#[cfg(feature = "testing")]
+pub mod random;
 mod subscribe;
 mod write;
 

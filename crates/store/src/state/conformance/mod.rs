@@ -5,7 +5,8 @@
 //! ```
 //!
 //! makes one `#[test]` of every case; each gets a [`Fixture`] of its own. A case talks to the port alone,
-//! so a failure names a promise of [`StateStore`] that is broken, and not a way of doing it.
+//! so a failure names a promise of [`StateStore`] that is broken, and not a way of doing it. Random
+//! sequences of operations are in [`crate::state::random`].
 
 mod commits;
 mod concurrency;
@@ -26,6 +27,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::StateStore;
+pub(crate) use kit::ask;
 
 /// A store that is open, and how it is closed.
 pub struct Opened {
