@@ -50,7 +50,9 @@ async function main(): Promise<void> {
 
   // 2. Spawning is durable: from here on the tasks survive the end of this process.
   const handles = await master.spawnParallel(tasks);
-  const { done, left } = await earlier(handles);
+  const before = await earlier(handles);
+  const done = before.size;
+  const left = handles.filter((handle) => !isNew(handle)).length - done;
   if (done > 0) {
     console.log(`Already done in an earlier run: ${done}. New or changed: ${handles.length - done - left}.`);
   }
@@ -72,7 +74,7 @@ async function main(): Promise<void> {
   );
   progress.stop();
 
-  showResults(results as TaskResult[], { files, fresh: new Set(handles.filter(isNew).map(({ jobId: id }) => id)) });
+  showResults(results as TaskResult[], { files, before });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   const place = relative(".", master.store) || ".";
   console.log(`${handles.length - done} tasks in ${seconds} s. Run it again: only files that changed are looked at.`);
@@ -84,18 +86,18 @@ async function main(): Promise<void> {
 
 const isNew = (handle: JobHandle): boolean => handle.existing !== true;
 
-/** What is there from earlier runs. A task that failed then gets another chance. */
-async function earlier(handles: readonly JobHandle[]): Promise<{ done: number; left: number }> {
+/** The jobs that earlier runs have done. A task that failed then gets another chance. */
+async function earlier(handles: readonly JobHandle[]): Promise<Set<string>> {
   const jobs = await queue.getMany(handles.filter((handle) => !isNew(handle)));
-  let done = 0;
+  const done = new Set<string>();
   for (const job of jobs) {
     if (job?.state === "completed") {
-      done += 1;
+      done.add(job.jobId);
     } else if (job?.state === "failed" || job?.state === "dead" || job?.state === "cancelled") {
       await queue.retry(job.jobId);
     }
   }
-  return { done, left: jobs.length - done };
+  return done;
 }
 
 /** Ctrl-C lets running tasks end; the others stay where they are, for the next run. Pressed again, it ends at once. */
@@ -116,13 +118,17 @@ function stopInOrder(progress: Progress): void {
   }
 }
 
+// Whoever read this has what it wanted (`| head`). The tasks are safe.
+process.stdout.on("error", () => process.exit());
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof MasterAgentError && error.code === "ERR_CLOSED")) {
-    throw error;
+  if (error instanceof MasterAgentError && error.code === "ERR_CLOSED") {
+    console.log("Stopped. Nothing is lost: run it again to go on.");
+  } else {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
   }
-  console.log("Stopped. Nothing is lost: run it again to go on.");
 } finally {
   await Promise.all([master.close(), queue.close()]);
 }

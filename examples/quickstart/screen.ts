@@ -69,15 +69,15 @@ export class Progress {
 
 interface Shown {
   files: readonly SourceFile[];
-  /** The jobs of this run. */
-  fresh: ReadonlySet<string>;
+  /** The jobs that were done before this run. */
+  before: ReadonlySet<string>;
 }
 
 /** Prints what came out. */
-export function showResults(results: readonly TaskResult[], { files, fresh }: Shown): void {
+export function showResults(results: readonly TaskResult[], { files, before }: Shown): void {
   const types = [...new Set(results.map(({ agentType }) => agentType))];
   const summary = table(
-    ["sub-agent", "tasks", "new", "retries", "failed", "p50"],
+    ["sub-agent", "tasks", "now", "retries", "failed", "p50"],
     ["left", "right", "right", "right", "right", "right"],
   );
   for (const type of types) {
@@ -87,7 +87,7 @@ export function showResults(results: readonly TaskResult[], { files, fresh }: Sh
     summary.push([
       bold(type),
       own.length,
-      own.filter(({ jobId }) => fresh.has(jobId)).length,
+      own.filter(({ jobId }) => !before.has(jobId)).length,
       retries === 0 ? 0 : yellow(String(retries)),
       failed === 0 ? 0 : red(String(failed)),
       milliseconds(median(own)),
