@@ -9,6 +9,8 @@ use master_agent_store::{
     Control, Controlled, Cursor, JobView, ListQuery, LogLine, NoteKind, Page, Reply, StoreError, WorkerView,
 };
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use crate::mailbox::Mailbox;
 use crate::wire::{Fault, push_job, push_text};
@@ -19,7 +21,6 @@ enum Request {
     Start { concurrency: usize, lease: Millis, stall_timeout: Millis, agents: Vec<(String, Option<usize>)> },
     Agents { agents: Vec<(String, Option<usize>)> },
     Stop { timeout: Millis },
-    Progress { handle: Handle, value: serde_json::Value },
     Log { handle: Handle, line: String },
     Heartbeat { handle: Handle },
     Events { on: bool },
@@ -43,8 +44,14 @@ enum Request {
 
 /// Carries a request out; its answer goes to the mailbox under `number`, exactly once.
 pub(crate) fn serve(session: &Arc<Session>, mailbox: &Arc<Mailbox>, number: u32, body: &str) -> Result<(), Fault> {
-    let request: Request = serde_json::from_str(body).map_err(|error| Fault::unreadable("request", &error))?;
+    let unreadable = |error: serde_json::Error| Fault::unreadable("request", &error);
     let answer = Answer { mailbox: Arc::clone(mailbox), number };
+    if body.starts_with(r#"{"op":"progress","#) {
+        let Progress { handle, value, .. } = serde_json::from_str(body).map_err(unreadable)?;
+        session.note(handle, NoteKind::Progress { value_json: value.get().into() }, answer.held());
+        return Ok(());
+    }
+    let request: Request = serde_json::from_str(body).map_err(unreadable)?;
     let store = session.store();
     let queue = Arc::clone(session.queue());
     match request {
@@ -58,9 +65,6 @@ pub(crate) fn serve(session: &Arc<Session>, mailbox: &Arc<Mailbox>, number: u32,
         }
         Request::Stop { timeout } => session.stop(timeout, answer.with(|n| format!(r#"{{"released":{n}}}"#))),
         Request::Close { timeout } => session.close(timeout, answer.with(|n| format!(r#"{{"released":{n}}}"#))),
-        Request::Progress { handle, value } => {
-            session.note(handle, NoteKind::Progress { value_json: value.to_string().into() }, answer.held());
-        }
         Request::Log { handle, line } => {
             session.note(handle, NoteKind::Log { at: session.now(), line: line.into() }, answer.held());
         }
@@ -144,6 +148,17 @@ pub(crate) fn serve(session: &Arc<Session>, mailbox: &Arc<Mailbox>, number: u32,
         Request::Obliterate { force } => control(session, answer, Control::Obliterate { force }),
     }
     Ok(())
+}
+
+/// Progress is kept as the text that it is: JSON may hold what a `serde_json::Value` cannot, a lone surrogate say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Progress<'a> {
+    #[serde(rename = "op")]
+    _op: IgnoredAny,
+    handle: Handle,
+    #[serde(borrow)]
+    value: &'a RawValue,
 }
 
 struct Answer {

@@ -159,7 +159,8 @@ impl Engine {
                 }
             }
         }
-        if workers {
+        // With a maintenance come the events of other processes.
+        if workers || hubs.iter().any(|hub| hub.listening.load(Ordering::Acquire) > 0) {
             next = next.min(self.maintain(now));
         }
         let waited: Vec<&Arc<Hub>> = hubs.iter().filter(|hub| !hub.waits.lock().is_empty()).collect();
@@ -209,8 +210,25 @@ impl Engine {
         }
         for (queue, job) in done.dead {
             self.ended(&queue, &[job]);
+            if let Some(hub) = self.find_hub(&queue) {
+                self.tell_of_ends(&hub, &[job]);
+            }
         }
         self.timer.poke();
+    }
+
+    /// Publishes the ends of jobs that ended while no handler held them.
+    pub(crate) fn tell_of_ends(self: &Arc<Self>, hub: &Arc<Hub>, jobs: &[JobId]) {
+        if jobs.is_empty() || !self.is_heard(hub) {
+            return;
+        }
+        let (engine, of) = (Arc::clone(self), Arc::clone(hub));
+        let refs = jobs.iter().map(|job| JobRef::Id(*job)).collect();
+        let reply: Reply<Vec<Option<JobView>>> = Box::new(move |found| {
+            let events = found.unwrap_or_default().into_iter().flatten().filter_map(Event::of_end).collect();
+            engine.publish(&of, events);
+        });
+        self.store.jobs(Arc::clone(&hub.queue), refs, reply);
     }
 
     /// Registers a wait. It is answered when the job ends or is found to have ended or gone.

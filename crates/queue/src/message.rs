@@ -140,6 +140,23 @@ pub struct Event {
 }
 
 impl Event {
+    /// The end of a job that ended without a result.
+    pub(crate) fn of_end(view: JobView) -> Option<Self> {
+        if !view.state.is_final() || view.state == JobState::Completed {
+            return None;
+        }
+        Some(Self {
+            kind: EventKind::Failed,
+            id: view.id,
+            key: view.key,
+            task_id: view.task_id,
+            lane: view.lane,
+            attempt: view.failures + u32::from(view.started_at.is_some()),
+            at: view.finished_at.unwrap_or(view.added_at),
+            value_json: view.error_json,
+        })
+    }
+
     /// Appends the packed form: `[type, id, key|null, taskId|null, agentType, attempt, at, value]`.
     pub fn write_json(&self, out: &mut String) {
         use std::fmt::Write;

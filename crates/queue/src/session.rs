@@ -532,6 +532,7 @@ impl Session {
             if on { listening.fetch_add(1, Ordering::AcqRel) == 0 } else { listening.fetch_sub(1, Ordering::AcqRel) == 1 };
         if changed {
             self.engine.store.listen(Arc::clone(&self.hub.queue), on, reply);
+            self.engine.timer.poke();
         } else {
             reply(Ok(()));
         }
@@ -556,6 +557,9 @@ impl Session {
                 for session in session.hub.sessions() {
                     session.beat_now();
                 }
+            }
+            if cancels && let Ok(done) = &outcome {
+                session.engine.tell_of_ends(&session.hub, &done.ended);
             }
             reply(outcome);
         });
