@@ -1,0 +1,52 @@
+/** Masters, queues and sub-agents for one test each. */
+import type { TestContext } from "node:test";
+import {
+  getTaskQueue,
+  MasterAgent,
+  type MasterAgentOptions,
+  type RegisterOptions,
+  registerSubAgent,
+  type TaskContext,
+  type TaskQueue,
+  unregisterSubAgent,
+} from "master-agent";
+import { folderFor } from "./place.ts";
+
+let agents = 0;
+
+/** Registers a handler under a type of its own, for the time of the test, and answers with the type. */
+export function agentFor<I = unknown>(
+  t: TestContext,
+  run: (input: I, context: TaskContext) => unknown,
+  options?: RegisterOptions,
+): string {
+  agents += 1;
+  const agentType = `agent-${agents}`;
+  registerSubAgent({ agentType, run }, options);
+  t.after(() => unregisterSubAgent(agentType));
+  return agentType;
+}
+
+/** A master on a folder of its own, closed with the test. Retries come at once unless told otherwise. */
+export function masterFor(t: TestContext, options: MasterAgentOptions = {}): MasterAgent {
+  const { defaultJobOptions, ...rest } = options;
+  const master = new MasterAgent({
+    store: options.store ?? folderFor(t),
+    ...rest,
+    defaultJobOptions: { backoff: 0, ...defaultJobOptions },
+  });
+  // A worker that started by itself does not keep the process alive, and a test may wait for what only a handler does.
+  const alive = setInterval(() => {}, 60_000);
+  t.after(() => {
+    clearInterval(alive);
+    return master.close({ timeout: 0 });
+  });
+  return master;
+}
+
+/** The queue of a master, closed with the test. */
+export function queueOf(t: TestContext, master: MasterAgent): TaskQueue {
+  const queue = getTaskQueue({ store: master.store, queue: master.queue });
+  t.after(() => queue.close());
+  return queue;
+}
