@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use master_agent_queue::{Message, Outbox};
+use master_agent_queue::{Handle, Message, Outbox};
 use napi::Status;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use parking_lot::Mutex;
@@ -43,18 +43,25 @@ impl Mailbox {
         }
     }
 
-    /// Everything so far, as the JSON array that docs of `wire` describe; empty where there is nothing.
-    pub(crate) fn drain(&self) -> String {
+    /// Everything so far, as the JSON array that docs of `wire` describe, and the newest handle among the jobs to
+    /// run; empty where there is nothing.
+    pub(crate) fn drain(&self) -> (String, Option<Handle>) {
         // What comes after this wakes again, so nothing is left lying.
         self.awake.store(false, Ordering::Release);
         let mut items = std::mem::take(&mut *self.items.lock()).into_iter();
         if items.len() == 0 {
-            return String::new();
+            return (String::new(), None);
         }
         let mut out = wire::Writer::new();
+        let mut newest = None;
         for item in items.by_ref() {
             match item {
-                Item::Message(message) => out.message(&message),
+                Item::Message(message) => {
+                    if let Message::Run { jobs } = &message {
+                        newest = jobs.last().map(|(handle, _)| *handle).or(newest);
+                    }
+                    out.message(&message);
+                }
                 Item::Reply { request, outcome } => out.reply(request, &outcome),
             }
             if out.len() > MAX_TEXT {
@@ -62,7 +69,7 @@ impl Mailbox {
             }
         }
         self.put_back(items);
-        out.finish()
+        (out.finish(), newest)
     }
 
     /// What did not fit is drained next, before what came meanwhile.

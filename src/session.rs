@@ -124,7 +124,11 @@ impl Session {
     pub fn drain(&self) -> Result<String> {
         guarded(|| {
             self.inner.alive();
-            Ok(self.mailbox.drain())
+            let (text, begun) = self.mailbox.drain();
+            if let Some(begun) = begun {
+                self.inner.begun(begun);
+            }
+            Ok(text)
         })
     }
 

@@ -302,7 +302,7 @@ export class Connection {
       waiting,
       new Failure({
         code: "ERR_WAIT_TIMEOUT",
-        message: `${open} not ended within ${timeout} ms; the wait is over, the work goes on`,
+        message: `${open} not ended within ${timeout} ms; the wait is over`,
       }),
     );
   }
@@ -590,7 +590,7 @@ function endTimedOut(connection: Connection, group: unknown, timeout: number): v
 
 function aborted(signal: AbortSignal): Failure {
   return new Failure(
-    { code: "ERR_WAIT_ABORTED", message: "The wait was aborted by its signal; the work goes on" },
+    { code: "ERR_WAIT_ABORTED", message: "The wait was aborted by its signal" },
     signal.reason,
   );
 }

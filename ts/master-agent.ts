@@ -201,7 +201,7 @@ export class MasterAgent {
   /** A wait with `timeout: 0`: what is known now. */
   async #now(ids: readonly string[], signal: AbortSignal | undefined): Promise<TaskResult[]> {
     if (signal?.aborted === true) {
-      throw new MasterAgentError("ERR_WAIT_ABORTED", "The wait was aborted by its signal; the work goes on", {
+      throw new MasterAgentError("ERR_WAIT_ABORTED", "The wait was aborted by its signal", {
         cause: signal.reason,
       });
     }

@@ -21,6 +21,8 @@ pub(crate) enum GiveUp {
     /// The error that the one who cancelled it gave.
     Cancelled(Box<str>),
     Stalled,
+    /// The environment of the handler ends.
+    Orphaned,
     /// The store says that another worker holds it.
     Lost,
     /// The worker stops.
@@ -58,6 +60,11 @@ pub(crate) fn give_up(job: &ClaimedJob, why: GiveUp, now: Millis, random: f64) -
         GiveUp::Stalled => {
             ("StalledError", "the event loop of the worker was silent for too long".to_owned(), ErrorCode::TaskStalled)
         }
+        GiveUp::Orphaned => (
+            "StalledError",
+            "the process or environment of the worker ended while the handler ran".to_owned(),
+            ErrorCode::TaskStalled,
+        ),
         GiveUp::Lost => {
             ("LostError", "the lease of the job ended and another worker may hold it".to_owned(), ErrorCode::TaskLost)
         }
@@ -76,7 +83,7 @@ pub(crate) fn give_up(job: &ClaimedJob, why: GiveUp, now: Millis, random: f64) -
             failed: false,
             keep: job.policy.remove_on_fail,
         }),
-        GiveUp::Stalled => Some(Disposition::Stall { error_json: error_json() }),
+        GiveUp::Stalled | GiveUp::Orphaned => Some(Disposition::Stall { error_json: error_json() }),
         GiveUp::Closed => Some(Disposition::Release),
         GiveUp::Lost => None,
     };

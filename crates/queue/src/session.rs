@@ -664,23 +664,40 @@ impl Session {
         }
     }
 
-    /// Gives everything back at once, for an environment that ends. Answers when the store has it.
+    /// JavaScript has taken every run up to this handle out of the mailbox.
+    pub fn begun(&self, handle: Handle) {
+        if let Some(worker) = self.worker.lock().as_mut() {
+            worker.begun = handle;
+        }
+    }
+
+    /// Gives everything back at once, for an environment that ends. What had begun counts as stalled: a job
+    /// whose handler ends its process would else be run for ever. Answers when the store has it.
     pub fn abandon(&self, reply: Reply<()>) {
         self.closed.store(true, Ordering::Release);
         self.events(false, Box::new(|_| {}));
         let now = self.now();
+        let mut batch = Building::default();
         let id = {
             let mut worker = self.worker.lock();
             worker.as_mut().map(|worker| {
                 worker.phase = Phase::Draining { until: now };
-                // What the handlers held waits again with `leave`; their outcomes come too late.
                 for handle in worker.all() {
-                    worker.end(handle);
+                    let Some(run) = worker.end(handle).filter(|_| handle <= worker.begun) else { continue };
+                    let (_, disposition) = give_up(&run.job, GiveUp::Orphaned, now, 0.0);
+                    if let Some(disposition) = disposition {
+                        batch.push(run, disposition);
+                    }
                 }
+                worker.settling += batch.settlements.len();
                 worker.id
             })
         };
         let Some(session) = self.arc() else { return reply(Ok(())) };
+        let batch = batch.done();
+        if !batch.settlements.is_empty() {
+            self.send(batch, None, now);
+        }
         match id {
             Some(id) => self.engine.store.leave(id, now, Box::new(move |_| session.release(reply))),
             None => session.release(reply),

@@ -86,6 +86,8 @@ pub(crate) struct Worker {
     alive_at: Millis,
     /// The loop gave no sign for too long: nothing is claimed for it.
     silent: bool,
+    /// The newest handle that JavaScript has taken.
+    pub(crate) begun: Handle,
     /// Settlements that are not durable yet.
     pub(crate) settling: usize,
 }
@@ -114,6 +116,7 @@ impl Worker {
             retry_at: None,
             alive_at: now,
             silent: false,
+            begun: 0,
             settling: 0,
         };
         let lanes = std::mem::take(&mut worker.options.lanes);

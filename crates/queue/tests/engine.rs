@@ -349,6 +349,24 @@ fn outcomes_survive_a_store_that_fails_for_a_while() {
 }
 
 #[test]
+fn an_environment_that_ends_counts_only_what_had_begun() {
+    let bench = Bench::new();
+    let (other, _post) = open(&bench.engine);
+    let ids = bench.submit(vec![plain("a"), plain("a")]);
+    bench.start(2, &[("a", None)]);
+    let mut runs = bench.runs();
+    if runs.len() < 2 {
+        runs.extend(bench.runs());
+    }
+    bench.session.begun(runs[0].0);
+    call(|reply| bench.session.abandon(reply)).expect("is given back");
+    let stalls = |id: &str| bench.view(id).map(|view| (view.state, view.stalls));
+    assert_eq!(stalls(&ids[0]), Some((JobState::Waiting, 1)));
+    assert_eq!(stalls(&ids[1]), Some((JobState::Waiting, 0)));
+    drop(other);
+}
+
+#[test]
 fn the_last_session_closes_the_store() {
     let bench = Bench::new();
     let (second, _post) = open(&bench.engine);

@@ -169,6 +169,7 @@ impl State {
         picked
     }
 
+    #[cfg(feature = "testing")]
     pub(crate) fn holds(&self, id: JobId, token: Token) -> bool {
         self.jobs.get(&id).is_some_and(|job| job.held_with(token))
     }
