@@ -161,7 +161,7 @@ impl World {
                 }
                 (0..LOGS).try_for_each(|of| self.learn_ends(&*store, (place, of)))
             }
-            (Committed::Refused(found), Committed::Refused(expected)) => self.compare_refusals(place, found, expected),
+            (Committed::Refused(found), Committed::Refused(expected)) => self.compare_refusals(place, changes, found, expected),
             (found, expected) => Err(format!("the store answers {found:?}, the model {expected:?}")),
         }
     }
@@ -260,7 +260,7 @@ impl World {
         }
     }
 
-    fn compare_refusals(&self, place: u8, found: Refusal, expected: Refusal) -> Outcome {
+    fn compare_refusals(&self, place: u8, changes: &[Change], found: Refusal, expected: Refusal) -> Outcome {
         same("refused write", found.write, expected.write)?;
         match (found.reason, expected.reason) {
             (Refused::Version { found }, Refused::Version { found: expected }) => match self.versions.get(&expected) {
@@ -268,11 +268,16 @@ impl World {
                 // Made by this commit and taken back with it.
                 None => same("a version is found", found > 0, true),
             },
-            (Refused::Number { found }, Refused::Number { found: expected }) => {
-                let known = (0..LOGS).any(|of| self.begins.get(&(place, of)).is_some_and(|(.., newest)| found <= *newest));
-                same("a log is found", found > 0, expected > 0)?;
-                // Above what was appended before: the entry was made by this commit.
-                if found > 0 && !known && found < expected { Err(format!("number {found}, {expected}")) } else { Ok(()) }
+            (Refused::Number { found: theirs }, Refused::Number { found: ours }) => {
+                let ends = match changes.get(found.write) {
+                    Some(Change::Append { log: of, .. }) => self.model_ends((place, *of))?.map(|ends| ((place, *of), ends)),
+                    _ => None,
+                };
+                match ends.and_then(|(of, ends)| Some((ends, self.shift(of, ends)?))) {
+                    Some((ends, shift)) if ours == ends.last => same("number found", theirs, ours + shift),
+                    // Appended by this commit and taken back with it, or no log at all.
+                    _ => same("a log is found", theirs > 0, ours > 0),
+                }
             }
             (found, expected) => same("reason", found, expected),
         }
