@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use master_agent_store::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::error::{LOCK_TIMEOUT_MS, Result, from_sql};
@@ -54,6 +55,7 @@ pub(crate) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
     let sql = |error: rusqlite::Error| from_sql(&error, path);
     connection.busy_handler(Some(wait_for_lock)).map_err(sql)?;
     connection.set_prepared_statement_cache_capacity(128);
+    keep_plans(&connection).map_err(sql)?;
     let version = check_version(&connection, path)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sql)?;
     if !mode.eq_ignore_ascii_case("wal") {
@@ -87,8 +89,14 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_handler(Some(wait_for_lock)).map_err(sql)?;
     connection.set_prepared_statement_cache_capacity(64);
+    keep_plans(&connection).map_err(sql)?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192;").map_err(sql)?;
     Ok(connection)
+}
+
+/// Plans do not depend on bound values. Without this, SQLite prepares a statement anew whenever its LIMIT is another number.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 fn supported() -> i64 {

@@ -2,7 +2,7 @@
 //! that it changes, which are written once at its end.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use master_agent_core::{JobPolicy, JobState, WorkerId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -23,6 +23,8 @@ pub(crate) type Kind = i64;
 pub(crate) fn kind_of(state: JobState) -> Kind {
     i64::from(state != JobState::Completed)
 }
+
+static DEFAULT_POLICY: LazyLock<Arc<JobPolicy>> = LazyLock::new(|| Arc::new(JobPolicy::DEFAULT));
 
 const MAX_POLICIES: usize = 256;
 
@@ -281,12 +283,12 @@ impl<'a> Tx<'a> {
 
 /// Policies repeat: equal texts share one. No text is the default policy.
 pub(crate) fn read_policy(known: &mut HashMap<Box<str>, Arc<JobPolicy>>, text: Option<&str>) -> Arc<JobPolicy> {
-    let text = text.unwrap_or("");
+    let Some(text) = text else { return Arc::clone(&DEFAULT_POLICY) };
     if let Some(policy) = known.get(text) {
         return Arc::clone(policy);
     }
     // A policy that this version cannot read gives way to the default rather than blocking its queue.
-    let policy = Arc::new(if text.is_empty() { JobPolicy::DEFAULT } else { serde_json::from_str(text).unwrap_or_default() });
+    let policy = Arc::new(serde_json::from_str(text).unwrap_or_default());
     if known.len() >= MAX_POLICIES {
         known.clear();
     }
