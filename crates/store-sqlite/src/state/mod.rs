@@ -6,6 +6,8 @@ mod counters;
 mod documents;
 mod logs;
 mod names;
+#[cfg(test)]
+mod plans;
 mod query;
 mod sweep;
 pub(crate) mod watch;

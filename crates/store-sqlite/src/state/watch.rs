@@ -13,6 +13,7 @@ use crate::shared::Shared;
 use crate::tx::Outcome;
 
 type LogName = (Arc<str>, Arc<str>);
+type Watching = (u64, Arc<dyn LogWatcher>);
 
 /// The watches of one store.
 #[derive(Default)]
@@ -26,7 +27,7 @@ pub(crate) struct Watchers {
 #[derive(Default)]
 struct Inner {
     last_id: u64,
-    by_log: HashMap<LogName, Vec<(u64, Arc<dyn LogWatcher>)>>,
+    by_log: HashMap<LogName, Vec<Watching>>,
     /// The newest stamp that was seen; `None` until the first watch has found it.
     seen: Option<i64>,
     /// A look is on its way to the reader and will see what happened until now.

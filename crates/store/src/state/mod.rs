@@ -6,7 +6,7 @@
 //! (append-only, numbered; one with a bound is a channel). [`StateStore::commit`] changes any of them
 //! together. What the values mean is for the crates above; this half knows no agent and no workflow.
 //!
-//! [`model`] is the reference, [`conformance`] the suite and [`random`] the operation sequences that
+//! [`model`] is the reference, `conformance` the suite and `random` the operation sequences that
 //! adapters are tested with; [`Subscription`] follows a log on any adapter.
 //!
 //! ```
