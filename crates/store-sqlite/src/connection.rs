@@ -7,7 +7,7 @@ use master_agent_store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::error::{LOCK_TIMEOUT_MS, Result, from_sql};
+use crate::error::{LOCK_TIMEOUT_MS, Result, folder_error, from_sql};
 
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,13 +36,7 @@ const CACHE_KIB: i64 = 32_768;
 pub(crate) fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
     let place = || path.display().to_string();
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                StoreError::ReadOnly { place: folder.display().to_string(), cause: error.to_string() }
-            }
-            std::io::ErrorKind::StorageFull => StoreError::Full { place: folder.display().to_string() },
-            _ => StoreError::Open { place: folder.display().to_string(), cause: error.to_string() },
-        })?;
+        std::fs::create_dir_all(folder).map_err(|error| folder_error(folder, &error))?;
     }
     let existed = path.exists();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

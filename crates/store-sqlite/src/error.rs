@@ -1,5 +1,6 @@
 //! SQLite's result codes as errors of the port.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use master_agent_store::StoreError;
@@ -68,10 +69,20 @@ pub(crate) fn from_sql(error: &rusqlite::Error, path: &Path) -> StoreError {
     }
 }
 
+/// A folder of the store could not be made or written to.
+pub(crate) fn folder_error(folder: &Path, error: &std::io::Error) -> StoreError {
+    let (place, cause) = (folder.display().to_string(), error.to_string());
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { place, cause },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full { place },
+        _ => StoreError::Open { place, cause },
+    }
+}
+
 /// SQLite reports a used-up quota as a plain write error: a write of our own tells them apart.
 fn quota_is_used_up(path: &Path) -> bool {
     let probe = path.with_extension("probe");
     let outcome = std::fs::write(&probe, [0_u8; 65_536]);
     let _ = std::fs::remove_file(&probe);
-    outcome.is_err_and(|error| matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
+    outcome.is_err_and(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use master_agent_store::{StoreError, StoreListener};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::error::Result;
+use crate::error::{Result, folder_error};
 use crate::peers::Peers;
 use crate::state::watch::{self, Watchers};
 
@@ -70,10 +70,7 @@ impl Shared {
         // Joined again where the folder was removed and made anew.
         if peers.as_ref().is_none_or(|peers| !peers.is_in_place()) {
             *peers = None;
-            *peers = Some(Peers::join(self).map_err(|error| StoreError::Open {
-                place: self.path.with_file_name("wake").display().to_string(),
-                cause: error.to_string(),
-            })?);
+            *peers = Some(Peers::join(self).map_err(|error| folder_error(&self.path.with_file_name("wake"), &error))?);
         }
         Ok(())
     }
