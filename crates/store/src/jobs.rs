@@ -24,15 +24,31 @@ pub type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send + 'static>;
 /// - **A claimed job is settled, released or taken back when its worker's lease ends; it is in one state at a time.**
 /// - **A settle with an old token changes nothing.**
 /// - **The cost of an operation depends on its batch, not on the backlog.**
+///
+/// What one thread submits through one handle takes effect in that order, and a look-up sees everything
+/// that was acknowledged before it. An operation that is refused changes nothing, and nothing of others.
 pub trait JobStore: Send + Sync + 'static {
     /// Adds jobs, in order, all or none. Answers one [`Enqueued`] per job.
+    ///
+    /// Ids grow by one within a call and are never given again. A key is taken in its queue as long as the
+    /// job that has it is there, in whatever state, also within one batch.
     fn enqueue(&self, queue: Arc<str>, jobs: Vec<NewJob>, now: Millis, reply: Reply<Vec<Enqueued>>);
 
     /// Takes up to `free` jobs and answers at once, also when there are none.
+    ///
+    /// What it takes of a lane is the head, `(priority, id)` ascending. In which order lanes are served is not
+    /// defined, but none starves, and it takes as many jobs as `free`, the limits and the bytes allow; none of a
+    /// paused queue. Only maintenance makes a delayed job claimable. Tokens grow from claim to claim. A worker that
+    /// is given jobs while it has no running lease gets one.
     fn claim(&self, request: ClaimRequest, reply: Reply<Vec<ClaimedJob>>);
 
-    /// Ends claims, and takes new jobs in the same commit. The batch is shared, so that the caller still has it
-    /// when the store fails.
+    /// Ends claims in the order of the batch, and takes new jobs after it in the same commit. A job that waits again
+    /// has its old place in its lane. The batch is shared, so that the caller still has it when the store fails.
+    ///
+    /// A job that keeps nothing is gone at once and bounds no other. Otherwise the ended jobs of its queue and kind
+    /// (completed; or failed, cancelled and dead together) are bounded by the last settlement of the batch that ended
+    /// one, and by the policy of each job that died of its stalls: the oldest over the count go, and those that ended
+    /// before `now - age`. One call removes at most twice its batch and 100.
     fn settle(
         &self,
         queue: Arc<str>,
@@ -42,20 +58,24 @@ pub trait JobStore: Send + Sync + 'static {
         reply: Reply<SettleReply>,
     );
 
-    /// Registers the worker or extends its lease.
+    /// Registers the worker or extends its lease, also one that has ended but was not taken back yet.
     fn beat(&self, beat: WorkerBeat, reply: Reply<BeatReply>);
 
     /// Forgets the worker; what it still holds waits again, uncounted.
     fn leave(&self, worker: WorkerId, now: Millis, reply: Reply<()>);
 
-    /// Makes due jobs claimable and takes back what expired, in bounded slices, over all queues.
+    /// Makes due jobs claimable, at most 1000 at once, and takes back what expired, over all queues.
+    ///
+    /// A lease has ended when its time is before `now`. Its worker is forgotten, and what it held is treated as by
+    /// [`crate::Disposition::Stall`], with an error `StalledError` of code `ERR_TASK_STALLED`.
     fn maintain(&self, now: Millis, reply: Reply<Maintained>);
 
     /// Writes progress and log lines; notes with an old token answer [`Settled::Refused`], the others
     /// `Applied(Active)`.
     fn note(&self, notes: Vec<Note>, reply: Reply<Vec<Settled>>);
 
-    /// Carries out one change. `now` orders and dates what it ends.
+    /// Carries out one change. `now` orders and dates what it ends. A job that is not there is
+    /// [`StoreError::NotFound`], one whose state does not allow the change is [`StoreError::State`].
     fn control(&self, queue: Arc<str>, control: Control, now: Millis, reply: Reply<Controlled>);
 
     /// Looks jobs up; `None` where there is none.
@@ -104,11 +124,11 @@ pub trait StoreListener: Send + Sync {
     /// A delayed job was added or moved that is due at `due`.
     fn due(&self, due: Millis);
 
-    /// Jobs ended or were removed in this process without a settle of a worker of this process
-    /// (cancelled, dead, removed).
+    /// Jobs were cancelled or removed through this handle by [`JobStore::control`]. What maintenance ends is in its
+    /// answer alone.
     fn ended(&self, queue: &Arc<str>, jobs: &[JobId]);
 
-    /// Another process changed the store: what one waits for should be looked up again.
+    /// Another process changed the store: what one waits for should be looked up again. A hint that may get lost.
     fn foreign(&self);
 
     /// Events published by another process.

@@ -44,7 +44,7 @@ pub struct ClaimRequest {
     pub limits: Vec<(usize, usize)>,
     /// At most so many jobs.
     pub free: usize,
-    /// The bytes of data after which the claim stops early (it gives at least one job).
+    /// The bytes of data at which the claim stops: the job that reaches them is the last, the first is always given.
     pub max_bytes: usize,
     pub now: Millis,
     /// The lease that a worker unknown to the store is given, in milliseconds.
@@ -79,11 +79,12 @@ pub enum Disposition {
     /// The job ends without a result in `state` (failed, cancelled or dead). `failed` tells whether
     /// this attempt counts as a failure.
     End { state: JobState, error_json: Box<str>, failed: bool, keep: Keep },
-    /// The attempt failed, the job waits until `run_at` for the next.
+    /// The attempt failed and is counted, the job waits until `run_at` for the next.
     Retry { run_at: Millis, error_json: Box<str> },
     /// The worker gives the job back unfinished: it waits again in its old place, nothing is counted.
     Release,
-    /// The worker lost the job (its loop was silent): as when its lease ends.
+    /// The worker lost the job (its loop was silent): as when its lease ends. The stall is counted; with more of them
+    /// than its policy allows the job is dead, else it waits again.
     Stall { error_json: Box<str> },
 }
 
@@ -149,9 +150,9 @@ pub struct Maintained {
     pub promoted: u64,
     /// Jobs taken back from workers whose lease ended.
     pub recovered: u64,
-    /// Jobs among them that went to the dead letters: queue and id.
+    /// Jobs among them that went to the dead letters: queue and id, in the order in which they ended.
     pub dead: Vec<(Arc<str>, JobId)>,
-    /// The due time of the next delayed job.
+    /// The due time of the next delayed job; one that has passed tells that more is due now.
     pub next_due: Option<Millis>,
 }
 
@@ -186,17 +187,18 @@ pub const MAX_PAGE: usize = 1_000;
 pub enum Control {
     Pause,
     Resume,
-    /// Removes what waits (and what is delayed, if asked); answers with how many.
+    /// Removes what waits (and what is delayed, if asked), in slices; answers with how many.
     Drain {
         delayed: bool,
     },
-    /// Removes jobs in a final state, or waiting or delayed, that came into it before `before`, oldest first.
+    /// Removes jobs, in slices: in a final state those that ended before `before`, oldest first; waiting or delayed
+    /// ones that were added before it, in no defined order. Active ones cannot be cleaned.
     Clean {
         state: JobState,
         before: Millis,
         limit: u64,
     },
-    /// An ended job waits again, its attempts and stalls counted from zero.
+    /// An ended job waits again in its old place, without result and error, its attempts and stalls counted from zero.
     Retry {
         job: JobRef,
     },
@@ -208,13 +210,14 @@ pub enum Control {
     Remove {
         job: JobRef,
     },
-    /// Ends a job that is not active as cancelled; asks the worker of an active one to.
+    /// Ends a waiting or delayed job as cancelled, kept as its policy says of failures. The worker of an active one
+    /// is asked to end it with every beat until it settles. Nothing happens to an ended one.
     Cancel {
         job: JobRef,
         error_json: Box<str>,
         now: Millis,
     },
-    /// Removes the queue with everything in it. Refused while jobs are active, unless forced.
+    /// Removes the queue with everything in it, its pause too, in slices. Refused while jobs are active, unless forced.
     Obliterate {
         force: bool,
     },
@@ -248,13 +251,13 @@ pub struct JobView {
     pub failures: u32,
     pub stalls: u32,
     pub added_at: Millis,
-    /// When the job becomes or became claimable, if it was delayed.
+    /// When a delayed job becomes claimable; without meaning in other states.
     pub run_at: Option<Millis>,
-    /// When the current or last attempt was claimed.
+    /// When the attempt was claimed that runs, or that ended the job; `None` while it waits.
     pub started_at: Option<Millis>,
     pub finished_at: Option<Millis>,
     pub result_json: Option<Box<str>>,
-    /// The error of the last failed attempt.
+    /// The error of the last attempt that failed or was lost, or of the end.
     pub error_json: Option<Box<str>>,
     pub progress_json: Option<Box<str>>,
     pub worker: Option<WorkerId>,
