@@ -1,6 +1,5 @@
 /** `master-agent worker`: a process that runs the sub-agents of a module. */
 import { hostname } from "node:os";
-import { inspect } from "node:util";
 import type { MasterAgent } from "master-agent";
 import { text, wholeNumber } from "./arguments";
 import { report } from "./failure";
@@ -9,10 +8,12 @@ import { Journal } from "./journal";
 import { libraryOf, ownLibrary } from "./library";
 import { loadModule, moduleFile, registerExports } from "./module";
 import { ignoreStop, onStop } from "./signals";
-import { manyLines, paint, printError } from "./terminal";
+import { paint, printError } from "./terminal";
 import { superviseWorker, WATCHED } from "./watch";
 
 const LONGEST = 86_400_000;
+/** Milliseconds that the store has to take tasks back when the process shall end at once. */
+const PATIENCE = 500;
 
 /** Runs the worker; it goes on after this resolves. */
 export async function runWorker(paths: readonly string[], values: Values, args: readonly string[]): Promise<void> {
@@ -55,8 +56,13 @@ export async function runWorker(paths: readonly string[], values: Values, args: 
   }
   const master = new library.MasterAgent({ ...settings, autostart: false });
   journal.follow(master);
-  run.phase = { starting: true };
-  await master.start();
+  run.phase = { master };
+  try {
+    await master.start();
+  } catch (error) {
+    run.phase = { failed: true };
+    throw error;
+  }
   const agents = [...registry.keys()];
   const name = settings.name ?? `${hostname()}:${process.pid}`;
   journal.say("ready", `master-agent ${version}, worker ${name}, store ${master.store}, queue ${master.queue}`, {
@@ -70,22 +76,21 @@ export async function runWorker(paths: readonly string[], values: Values, args: 
     journal.say("serving", `serving ${agents.join(", ")}`);
   }
   journal.begin();
-  run.began(master);
 }
 
-type Phase = { loading: string } | { starting: true } | { master: MasterAgent };
+type Phase = { loading: string } | { master: MasterAgent } | { failed: true };
 
 /** How the process ends, in each phase of its life. */
 class Run {
-  phase: Phase = { starting: true };
+  phase: Phase = { loading: "" };
   readonly #journal: Journal;
   readonly #timeout: number;
   readonly #manner: { json: boolean; verbose: boolean };
   #stopping = false;
+  /** Waits for nothing any more. */
+  #hurried = false;
   /** Set where this file ends the process. */
   #inOrder = false;
-  /** What ends the process, if that is an error. */
-  #uncaught: { error: unknown } | undefined;
 
   constructor(journal: Journal, timeout: number, manner: { json: boolean; verbose: boolean }) {
     this.#journal = journal;
@@ -100,7 +105,7 @@ class Run {
         if (message === "stop") {
           this.#stop("the watcher");
         } else if (message === "exit") {
-          this.#leave(1);
+          this.#hurry(1);
         }
       });
       process.on("disconnect", () => this.#stop("the end of the watcher"));
@@ -108,20 +113,10 @@ class Run {
     } else {
       onStop(
         (signal) => this.#stop(signal),
-        (code) => this.#leave(code),
+        (code) => this.#hurry(code),
       );
     }
-    process.on("uncaughtExceptionMonitor", (error) => {
-      this.#uncaught = { error };
-    });
     process.on("exit", (code) => this.#exiting(code));
-  }
-
-  began(master: MasterAgent): void {
-    this.phase = { master };
-    if (this.#stopping) {
-      void this.#drain(master);
-    }
   }
 
   /** Ends in order. */
@@ -146,13 +141,30 @@ class Run {
     try {
       const { released } = await master.stop({ timeout: this.#timeout });
       await master.close({ timeout: 0 });
+      if (this.#hurried) {
+        return;
+      }
       const back = released === 0 ? "" : `, ${released === 1 ? "1 task was" : `${released} tasks were`} given back`;
       this.#journal.say("stopped", `Stopped${back}`, { released });
       this.#leave(0);
     } catch (error) {
-      report(error, this.#manner);
-      this.#leave(1);
+      if (!this.#hurried) {
+        report(error, this.#manner);
+        this.#leave(1);
+      }
     }
+  }
+
+  /** Ends at once. What runs is given back, which takes the store a moment. */
+  #hurry(code: number): void {
+    this.#hurried = true;
+    if (!("master" in this.phase)) {
+      this.#leave(code);
+      return;
+    }
+    setTimeout(() => this.#leave(code), PATIENCE);
+    const leave = (): void => this.#leave(code);
+    this.phase.master.close({ timeout: 0 }).then(leave, leave);
   }
 
   #leave(code: number): void {
@@ -164,26 +176,18 @@ class Run {
     if (this.#inOrder) {
       return;
     }
-    if ("loading" in this.phase && code === 0) {
-      printError(
-        `error ${this.phase.loading} was not loaded: it waits for something at its top level that never comes (ERR_CLI_MODULE)`,
-      );
-      process.exitCode = 1;
-      return;
-    }
-    if ("master" in this.phase && this.phase.master.running > 0) {
-      const { running } = this.phase.master;
-      const tasks = running === 1 ? "a task runs" : `${running} tasks run`;
-      const why = this.#uncaught === undefined ? "because process.exit() was called" : "because of an error that nobody caught";
-      if (this.#uncaught !== undefined) {
-        printError(manyLines(inspect(this.#uncaught.error)));
+    if ("loading" in this.phase) {
+      if (code === 0) {
+        const why = "it ended the process, or waits for something at its top level that never comes";
+        printError(`${paint("red", "error", process.stderr)} ${this.phase.loading} was not loaded: ${why} (ERR_CLI_MODULE)`);
+        process.exitCode = 1;
       }
-      printError(
-        `${paint("red", "error", process.stderr)} The process ends while ${tasks}, ${why}. What did not end is run again.`,
-      );
-      // Past the exit hook of the library, which would give the tasks back as if nothing had happened: a task that ends its
-      // process each time has to be counted, or it would do so forever.
-      (process as unknown as { reallyExit: (code: number) => never }).reallyExit(code === 0 ? 1 : code);
+    } else if ("master" in this.phase) {
+      // A worker that works ends by a signal only.
+      this.#journal.begin();
+      const why = code === 0 ? "process.exit() was called" : "of an error that nobody caught, or of process.exit()";
+      printError(`${paint("red", "error", process.stderr)} The worker ends because ${why}. What did not end is run again.`);
+      process.exitCode = code === 0 ? 1 : code;
     }
   }
 }
