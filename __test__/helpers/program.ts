@@ -133,7 +133,7 @@ export class Bench {
 
   /** Runs TypeScript of the repository. */
   script(path: string, args: readonly string[] = [], env: Record<string, string> = {}): Program {
-    return this.start(["--import", "tsx", join(root, path), ...args], { APP_DATA_DIR: this.store, ...env });
+    return this.start(["--import", import.meta.resolve("tsx"), join(root, path), ...args], { APP_DATA_DIR: this.store, ...env });
   }
 
   async remove(): Promise<void> {
