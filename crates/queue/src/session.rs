@@ -44,6 +44,8 @@ pub struct Session {
     unsettled: Mutex<Vec<Batch>>,
     wants_events: AtomicBool,
     unhealthy: AtomicBool,
+    /// The last failure of the store.
+    trouble: Mutex<Option<StoreError>>,
     closed: AtomicBool,
     released: AtomicBool,
 }
@@ -96,6 +98,7 @@ impl Session {
             unsettled: Mutex::default(),
             wants_events: AtomicBool::new(false),
             unhealthy: AtomicBool::new(false),
+            trouble: Mutex::default(),
             closed: AtomicBool::new(false),
             released: AtomicBool::new(false),
         })
@@ -462,19 +465,28 @@ impl Session {
     }
 
     /// Ends a drain once nothing runs and everything is settled.
+    ///
+    /// A store that fails for too long ends it, too: what is not settled then is given back with the worker's lease.
     fn finish_stop(&self) {
-        let id = {
+        let (id, drained) = {
             let mut worker = self.worker.lock();
-            match worker.as_ref() {
-                Some(draining) if draining.phase != Phase::Running && draining.is_drained() => {
-                    let id = draining.id;
-                    *worker = None;
-                    id
-                }
-                _ => return,
+            let Some(draining) = worker.as_ref() else { return };
+            let (id, drained) = (draining.id, draining.is_drained());
+            if draining.phase == Phase::Running || !(drained || draining.is_overdue(self.now())) {
+                return;
             }
+            *worker = None;
+            (id, drained)
         };
         let Some(Stopping { replies, released }) = self.stopping.lock().take() else { return };
+        if !drained {
+            self.unsettled.lock().clear();
+            let error = self.trouble.lock().clone().unwrap_or(StoreError::Closed);
+            for reply in replies {
+                reply(Err(error.clone()));
+            }
+            return self.engine.store.leave(id, self.now(), Box::new(|_| {}));
+        }
         let reply: Reply<()> = Box::new(move |outcome| {
             for reply in replies {
                 reply(outcome.as_ref().map(|()| released).map_err(Clone::clone));
@@ -705,6 +717,7 @@ impl Session {
     }
 
     fn sick(&self, error: StoreError) {
+        *self.trouble.lock() = Some(error.clone());
         if !self.unhealthy.swap(true, Ordering::AcqRel) {
             self.deliver(Message::Health { error: Some(error) });
         }

@@ -35,6 +35,9 @@ const MAX_CLAIM_BYTES: usize = 8 << 20;
 /// How often a worker asks at the most whether something of its was cancelled.
 const MIN_BEAT: Millis = 100;
 
+/// How long a worker that stops waits for the store after the time that its handlers had: longer than the store waits for a lock.
+const STOP_GRACE: Millis = 6_000;
+
 /// A running job. Its data has gone to the handler.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -160,6 +163,11 @@ impl Worker {
     /// Nothing runs and nothing can come any more.
     pub(crate) fn is_drained(&self) -> bool {
         self.runs.is_empty() && self.claiming == 0 && self.settling == 0
+    }
+
+    /// The store has not answered for so long that the worker stops without it.
+    pub(crate) fn is_overdue(&self, now: Millis) -> bool {
+        matches!(self.phase, Phase::Draining { until } if now >= until.saturating_add(STOP_GRACE))
     }
 
     /// Reserves the free slots for a claim, if there are any.
@@ -365,7 +373,8 @@ impl Worker {
             next = next.min(retry_at);
         }
         if let Phase::Draining { until } = self.phase {
-            next = next.min(until);
+            // Nothing is left to be given up: what remains is the store's to answer.
+            next = next.min(if self.runs.is_empty() { until.saturating_add(STOP_GRACE) } else { until });
         }
         if !self.runs.is_empty() {
             next = next.min(self.alive_at.saturating_add(self.options.stall_timeout).saturating_add(1));

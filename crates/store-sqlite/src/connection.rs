@@ -1,7 +1,8 @@
 //! Opening the file: settings, migrations and the version of the layout.
 
+use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use master_agent_store::StoreError;
 use rusqlite::config::DbConfig;
@@ -129,12 +130,18 @@ fn folder_is_read_only(path: &Path) -> bool {
     path.parent().and_then(|folder| std::fs::metadata(folder).ok()).is_some_and(|meta| meta.permissions().readonly())
 }
 
+thread_local! {
+    /// When the wait for a lock that is under way began.
+    static WAITING_SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
 /// Short waits first: the writers of other processes hold the lock for a few milliseconds.
 fn wait_for_lock(tries: i32) -> bool {
-    // The sum of the waits before try n: 50 µs for the first 20, 500 µs from there on.
     const FIRST: i32 = 20;
-    let waited_us = if tries < FIRST { tries * 50 } else { 1_000 + (tries - FIRST).saturating_mul(500) };
-    if waited_us as u64 > LOCK_TIMEOUT_MS * 1_000 {
+    if tries == 0 {
+        WAITING_SINCE.set(Some(Instant::now()));
+    }
+    if WAITING_SINCE.get().is_some_and(|since| since.elapsed() > Duration::from_millis(LOCK_TIMEOUT_MS)) {
         return false;
     }
     std::thread::sleep(Duration::from_micros(if tries < FIRST { 50 } else { 500 }));

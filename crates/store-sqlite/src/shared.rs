@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use master_agent_store::{StoreError, StoreListener};
+use master_agent_store::StoreListener;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::error::{Result, folder_error};
