@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { MasterAgentOptions, RegisterOptions } from "master-agent";
+import { afterwards } from "./cleanup.ts";
 import { PATIENCE } from "./long.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -192,7 +193,7 @@ export async function workerProcess(
   options?: { uid?: number; execArgv?: string[] },
 ): Promise<WorkerProcess> {
   const worker = new WorkerProcess(setup, options);
-  t.after(async () => {
+  afterwards(t, async () => {
     await worker.kill();
     assert.doesNotMatch(worker.errors, /panicked|ERR_INTERNAL/);
   });
@@ -246,7 +247,7 @@ export function script(
     cwd: options.cwd ?? (options.uid === undefined ? here : "/"),
     ...(options.uid === undefined ? {} : { uid: options.uid }),
   });
-  t.after(() => child.kill("SIGKILL"));
+  afterwards(t, () => child.kill("SIGKILL"));
   return new Promise((resolve, reject) => {
     let stdout = "";
     let stderr = "";

@@ -10,6 +10,7 @@ import {
   type TaskQueue,
   unregisterSubAgent,
 } from "master-agent";
+import { afterwards } from "./cleanup.ts";
 import { folderFor } from "./place.ts";
 
 let agents = 0;
@@ -23,7 +24,7 @@ export function agentFor<I = unknown>(
   agents += 1;
   const agentType = `agent-${agents}`;
   registerSubAgent({ agentType, run }, options);
-  t.after(() => unregisterSubAgent(agentType));
+  afterwards(t, () => unregisterSubAgent(agentType));
   return agentType;
 }
 
@@ -37,7 +38,7 @@ export function masterFor(t: TestContext, options: MasterAgentOptions = {}): Mas
   });
   // A worker that started by itself does not keep the process alive, and a test may wait for what only a handler does.
   const alive = setInterval(() => {}, 60_000);
-  t.after(() => {
+  afterwards(t, () => {
     clearInterval(alive);
     return master.close({ timeout: 0 });
   });
@@ -47,6 +48,6 @@ export function masterFor(t: TestContext, options: MasterAgentOptions = {}): Mas
 /** The queue of a master, closed with the test. */
 export function queueOf(t: TestContext, master: MasterAgent): TaskQueue {
   const queue = getTaskQueue({ store: master.store, queue: master.queue });
-  t.after(() => queue.close());
+  afterwards(t, () => queue.close());
   return queue;
 }

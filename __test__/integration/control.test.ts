@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type JobInfo, type JobState, MasterAgent, type TaskQueue } from "master-agent";
 import { workerProcess } from "../helpers/child.ts";
+import { afterwards } from "../helpers/cleanup.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
 import { folderFor } from "../helpers/place.ts";
 import { gate, soon, until } from "../helpers/until.ts";
@@ -92,7 +93,7 @@ test("lists go page by page through every state and agent type, and counts equal
   const master = masterFor(t, { concurrency: 3 });
   const queue = queueOf(t, master);
   const open = gate();
-  t.after(() => open.open());
+  afterwards(t, () => open.open());
   const good = agentFor(t, (input) => input);
   const bad = agentFor(t, () => Promise.reject(new Error("no")));
   const held = agentFor(t, () => open.opened);
@@ -432,7 +433,7 @@ test("enqueueTask, enqueueTasks and add put tasks into the same queue", async (t
   const { enqueueTask, enqueueTasks, getTaskQueue, QUEUE_NAME } = await import("master-agent");
   const before = process.env.APP_DATA_DIR;
   process.env.APP_DATA_DIR = store;
-  t.after(() => {
+  afterwards(t, () => {
     if (before === undefined) {
       delete process.env.APP_DATA_DIR;
     } else {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { getTaskQueue, type JobHandle, unregisterSubAgent } from "master-agent";
+import { afterwards } from "../helpers/cleanup.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
 import { folderFor } from "../helpers/place.ts";
 import { gate, until } from "../helpers/until.ts";
@@ -109,7 +110,7 @@ test("only registered agent types are claimed, later registrations at once", asy
   assert.equal((await queue.counts("comes-later")).waiting, 1);
   const { registerSubAgent } = await import("master-agent");
   registerSubAgent({ agentType: "comes-later", run: (input: number) => input + 1 });
-  t.after(() => unregisterSubAgent("comes-later"));
+  afterwards(t, () => unregisterSubAgent("comes-later"));
   assert.equal((await master.waitForJob(unknown)).output, 2);
 });
 
@@ -128,7 +129,7 @@ test("queues of one store do not see each other", async (t) => {
   assert.deepEqual((await queueOf(t, one).queues()).sort(), ["one", "two"]);
   await assert.rejects(two.waitForJob(first.jobId), { code: "ERR_JOB_NOT_FOUND" });
   const queue = getTaskQueue({ store, queue: "two" });
-  t.after(() => queue.close());
+  afterwards(t, () => queue.close());
   assert.equal((await queue.counts()).waiting, 1);
 });
 

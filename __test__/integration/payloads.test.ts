@@ -6,6 +6,7 @@ import { type MasterAgentError, registerSubAgent, unregisterSubAgent } from "mas
 import * as v from "valibot";
 import { z } from "zod";
 import { workerProcess } from "../helpers/child.ts";
+import { afterwards } from "../helpers/cleanup.ts";
 import { size } from "../helpers/long.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
 import { folderFor } from "../helpers/place.ts";
@@ -118,7 +119,7 @@ for (const [library, inputSchema] of [
       inputSchema,
       run: (input: { name: string; count: number }) => input,
     });
-    t.after(() => unregisterSubAgent(agent));
+    afterwards(t, () => unregisterSubAgent(agent));
     assert.deepEqual(await master.run(agent, { name: "a", count: "7" } as never), { name: "a", count: 7 });
     assert.deepEqual(await master.run({ agentType: agent.agentType, input: { name: "b" } }), { name: "b", count: 1 });
     for (const input of [undefined, {}, { name: "" }, { name: 7 }, "text", null]) {
@@ -153,7 +154,7 @@ test("an input that came from elsewhere and does not fit fails its task for good
       return n;
     },
   });
-  t.after(() => unregisterSubAgent(agent));
+  afterwards(t, () => unregisterSubAgent(agent));
   const handle = await elsewhere.call<{ jobId: string }>("master", "spawn", { agentType: "strict", input: { n: "seven" } });
   const result = await master.waitForJob(handle.jobId);
   assert.deepEqual([result.state, result.attempts, result.error?.code, runs], ["failed", 1, "ERR_INPUT_SCHEMA", 0]);

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { MasterAgent, type TaskResult } from "master-agent";
 import { workerProcess } from "../helpers/child.ts";
+import { afterwards } from "../helpers/cleanup.ts";
 import { PATIENCE } from "../helpers/long.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
 import { folderFor } from "../helpers/place.ts";
@@ -277,7 +278,7 @@ test("from another environment of this process", async (t) => {
   `;
   const entry = new URL("../../index.js", import.meta.url).pathname;
   const thread = new Worker(source, { eval: true, workerData: { entry, folder } });
-  t.after(() => thread.terminate());
+  afterwards(t, () => thread.terminate());
   const answers: unknown[] = [];
   const next = () => soon("a message", new Promise((resolve) => thread.once("message", resolve)));
   await next();

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { getTaskQueue, MasterAgent } from "master-agent";
 import { WorkerProcess, type WorkerSetup } from "../helpers/child.ts";
+import { afterwards } from "../helpers/cleanup.ts";
 import { type Entry, Ledger } from "../helpers/ledger.ts";
 import { PATIENCE, size } from "../helpers/long.ts";
 import { folderFor } from "../helpers/place.ts";
@@ -21,7 +22,7 @@ test(`${ROUNDS} kills with several processes on one file`, { timeout: 60 * PATIE
   const setup: WorkerSetup = { folder, ledger: ledger.path, agents: { work: {} } };
   const running = new Set<WorkerProcess>();
   const all: WorkerProcess[] = [];
-  t.after(() => Promise.all([...running].map((process) => process.kill())));
+  afterwards(t, () => Promise.all([...running].map((process) => process.kill())));
   const begin = async (more: Partial<WorkerSetup> = {}): Promise<WorkerProcess> => {
     const process = new WorkerProcess({ ...setup, ...more });
     running.add(process);
