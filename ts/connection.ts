@@ -589,10 +589,7 @@ function endTimedOut(connection: Connection, group: unknown, timeout: number): v
 }
 
 function aborted(signal: AbortSignal): Failure {
-  return new Failure(
-    { code: "ERR_WAIT_ABORTED", message: "The wait was aborted by its signal" },
-    signal.reason,
-  );
+  return new Failure({ code: "ERR_WAIT_ABORTED", message: "The wait was aborted by its signal" }, signal.reason);
 }
 
 /** What a native method threw: JSON of code and message, a defect on our side. */

@@ -390,7 +390,8 @@ function statesOf(state: unknown): readonly JobState[] {
   if (state === undefined) {
     return STATES;
   }
-  const given: readonly unknown[] = Array.isArray(state) ? state : [state];
+  // A copy has no holes, which `map` would pass over.
+  const given: readonly unknown[] = Array.isArray(state) ? Array.from(state as readonly unknown[]) : [state];
   if (given.length === 0) {
     throw invalid("options.state", "must have at least one state");
   }
