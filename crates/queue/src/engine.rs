@@ -271,6 +271,7 @@ impl Engine {
     }
 
     fn looked_up(self: &Arc<Self>, hub: &Arc<Hub>, jobs: &[JobId], found: Result<Vec<Option<JobView>>, StoreError>) {
+        let mut missing = Vec::new();
         // A store that fails now is asked again by the poll.
         for (job, view) in jobs.iter().zip(found.unwrap_or_default()) {
             match view {
@@ -278,8 +279,12 @@ impl Engine {
                     Some(outcome) => answer(hub, *job, &outcome),
                     None => hub.waits.lock().saw(*job),
                 },
-                None => answer_gone(hub, *job),
+                None => missing.push(*job),
             }
+        }
+        if !missing.is_empty() {
+            let of = Arc::clone(hub);
+            self.after_outcomes(move || missing.into_iter().for_each(|job| answer_gone(&of, job)));
         }
         let again = {
             let mut waits = hub.waits.lock();
@@ -291,6 +296,12 @@ impl Engine {
             again
         };
         self.check_waits(hub, again);
+    }
+
+    /// Calls `then` when the outcomes of everything that this process has written so far are known here: a look at the
+    /// store can be ahead of them, and miss a job whose end is not kept.
+    pub(crate) fn after_outcomes(&self, then: impl FnOnce() + Send + 'static) {
+        self.store.note(Vec::new(), Box::new(move |_| then()));
     }
 
     /// Hands events to the sessions of this process that want them, and to other processes.
@@ -332,8 +343,15 @@ pub(crate) fn answer(hub: &Hub, job: JobId, outcome: &WaitOutcome) {
 }
 
 fn answer_gone(hub: &Hub, job: JobId) {
-    let waiters = hub.waits.lock().take(job);
+    let (waiters, unkept) = {
+        let mut waits = hub.waits.lock();
+        (waits.take(job), waits.unkept.find(job).cloned())
+    };
     for waiter in waiters {
+        if let Some(outcome) = &unkept {
+            waiter.outbox.deliver(Message::Done { request: waiter.request, outcome: outcome.clone() });
+            continue;
+        }
         let name = job.to_string();
         let tell = if waiter.seen { removed } else { gone };
         waiter.outbox.deliver(tell(waiter.request, &name, &hub.queue));

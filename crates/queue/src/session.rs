@@ -369,10 +369,13 @@ impl Session {
                     }
                 }
                 None => {
-                    let unkept = session.hub.waits.lock().unkept.find_key(&name).cloned();
-                    session.deliver(match unkept {
-                        Some(outcome) => Message::Done { request, outcome },
-                        None => gone(request, &name, &session.hub.queue),
+                    let engine = Arc::clone(&session.engine);
+                    engine.after_outcomes(move || {
+                        let unkept = session.hub.waits.lock().unkept.find_key(&name).cloned();
+                        session.deliver(match unkept {
+                            Some(outcome) => Message::Done { request, outcome },
+                            None => gone(request, &name, &session.hub.queue),
+                        });
                     });
                 }
             },
