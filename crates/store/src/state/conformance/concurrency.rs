@@ -153,13 +153,12 @@ fn while_writing(kit: &Kit, look: impl Fn(&Kit) + Sync) {
 fn look_ups_see_whole_commits(fixture: Fixture) {
     let (kit, _opened) = open(&fixture);
     while_writing(&kit, |kit| {
-        let found = kit.get(vec![
-            Item::counter("tokens", "a"),
-            Item::document("twins", "left"),
-            Item::counter("tokens", "b"),
-            Item::document("twins", "right"),
-        ]);
-        let [Found::Sum(a), Found::Document(left), Found::Sum(b), Found::Document(right)] = &found[..] else {
+        // Much in between gives a commit time to happen.
+        let between = (0..400).map(|n| Item::document("none", n.to_string()));
+        let first = [Item::counter("tokens", "a"), Item::document("twins", "left")];
+        let last = [Item::counter("tokens", "b"), Item::document("twins", "right")];
+        let found = kit.get(first.into_iter().chain(between).chain(last).collect());
+        let [Found::Sum(a), Found::Document(left), .., Found::Sum(b), Found::Document(right)] = &found[..] else {
             panic!("{found:?}");
         };
         assert_eq!(a.unwrap_or(0) + b.unwrap_or(0), 1_000, "a transfer is seen as a whole");

@@ -124,7 +124,7 @@ pub(super) enum What {
 
 fn guess() -> impl Strategy<Value = Guess> {
     prop_oneof![
-        4 => Just(Guess::Any),
+        8 => Just(Guess::Any),
         1 => Just(Guess::Absent),
         1 => Just(Guess::Present),
         3 => Just(Guess::Current),
@@ -169,7 +169,7 @@ fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         6 => put.prop_map(|((collection, key), size, guess, indexes, life)| Change::Put { collection, key, size, guess, indexes, life }),
         2 => (place(), guess()).prop_map(|((collection, key), guess)| Change::Delete { collection, key, guess }),
-        1 => (place(), guess(), life()).prop_map(|((collection, key), guess, life)| Change::Touch { collection, key, guess, life }),
+        2 => (place(), guess(), life()).prop_map(|((collection, key), guess, life)| Change::Touch { collection, key, guess, life }),
         1 => (place(), guess()).prop_map(|((collection, key), guess)| Change::Check { collection, key, guess }),
         4 => (place(), -12_i64..20, bound(), bound(), life())
             .prop_map(|((collection, key), by, floor, ceiling, life)| Change::Add { collection, key, by, floor, ceiling, life }),
@@ -209,7 +209,7 @@ fn step() -> impl Strategy<Value = Step> {
     let log = (handle(), 0..NAMESPACES, 0..LOGS);
     let read = (log.clone(), -1_i64..8, 1_usize..6, bytes());
     prop_oneof![
-        20 => (handle(), 0..NAMESPACES, vec(change(), 1..6))
+        20 => (handle(), 0..NAMESPACES, vec(change(), 1..5))
             .prop_map(|(handle, namespace, changes)| Step::Commit { handle, namespace, changes }),
         6 => ask().prop_map(Step::Query),
         2 => read.prop_map(|((handle, namespace, log), skip, limit, max_bytes)| {
