@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { getTaskQueue, MasterAgent } from "master-agent";
 import { script, workerProcess } from "../helpers/child.ts";
 import { PATIENCE, size } from "../helpers/long.ts";
 import { masterFor } from "../helpers/masters.ts";
@@ -48,17 +49,37 @@ test("scripts end by themselves whatever they leave open", async (t) => {
       "a handler that runs ends first",
       "api.registerSubAgent({ agentType: 'a', run: () => new Promise((r) => setTimeout(r, 200, say('ran'))) }); const m = new api.MasterAgent({ store: args[0] }); const h = await m.spawn({ agentType: 'a' }); while (m.running === 0) await new Promise((r) => setTimeout(r, 5));",
     ],
-    ["await using", "{ await using m = new api.MasterAgent({ store: args[0] }); await m.start(); } say('left');"],
+    [
+      "a master that was disposed of",
+      "const m = new api.MasterAgent({ store: args[0] }); await m.start(); await m[Symbol.asyncDispose]();",
+    ],
   ];
-  for (const [what, source] of open) {
-    // Node 20 does not read \`await using\` itself.
-    const text = source.replace(
-      /\{ await using m = (.*?); (.*) \} say/,
-      "{ const m = $1; try { $2 } finally { await m[Symbol.asyncDispose](); } } say",
-    );
-    const end = await script(t, text, [folderFor(t)], { limit: PATIENCE });
+  const ends = async ([what, source]: [string, string]) => {
+    const end = await script(t, source, [folderFor(t)], { limit: PATIENCE });
     assert.deepEqual([end.code, end.signal, end.stderr], [0, null, ""], what);
+  };
+  await Promise.all(
+    [0, 1, 2].map(async (lane) => {
+      for (const script of open.filter((_, index) => index % 3 === lane)) {
+        await ends(script);
+      }
+    }),
+  );
+});
+
+test("await using closes what it holds", async (t) => {
+  const folder = folderFor(t);
+  let kept: MasterAgent;
+  {
+    await using master = new MasterAgent({ store: folder, autostart: false });
+    await using queue = getTaskQueue({ store: folder });
+    await master.start();
+    assert.equal((await queue.workers()).length, 1);
+    kept = master;
   }
+  await assert.rejects(kept.start(), { code: "ERR_CLOSED" });
+  await using queue = getTaskQueue({ store: folder });
+  assert.deepEqual(await queue.workers(), []);
 });
 
 test("a process that started a worker stays until close, also while nothing is to be done", async (t) => {
