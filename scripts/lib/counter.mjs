@@ -8,6 +8,8 @@ export default async function* counter(events) {
   // File → names of the tests that are announced and have not ended.
   const open = new Map();
   for await (const { type, data } of events) {
+    // A diagnostic message, say, is of no test.
+    if (typeof data.name !== "string") continue;
     const wholeFile = data.nesting === 0 && data.file !== undefined && resolve(data.name) === data.file;
     const suite = data.details?.type === "suite";
     if (type === "test:enqueue" && !wholeFile) {
