@@ -47,6 +47,11 @@ describe("counts", () => {
     });
   });
 
+  test("a diagnostic message changes no count", () => {
+    const { passed, failed } = count(`it("a", (t) => t.diagnostic("12 ms")); it("b", (t) => t.diagnostic("13 ms"));`);
+    assert.deepEqual([passed, failed], [2, 0]);
+  });
+
   test("a failure counts once, not again for its suite and file", () => {
     const { passed, failed } = count(`describe("s", () => { it("a", () => assert.fail()); it("b", () => {}); });`);
     assert.deepEqual([passed, failed], [1, 1]);
