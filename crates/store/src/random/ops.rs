@@ -103,21 +103,21 @@ pub(super) enum Which {
 }
 
 pub(super) fn sequences() -> impl Strategy<Value = Vec<Step>> {
-    vec((any::<u8>(), vec(op(), 1..5)).prop_map(|(handle, ops)| Step { handle, ops }), 1..60)
+    vec((any::<u8>(), vec(op(), 1..5)).prop_map(|(handle, ops)| Step { handle, ops }), 1..100)
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let queue = || 0..QUEUES;
     prop_oneof![
-        8 => (queue(), vec(add(), 1..6)).prop_map(|(queue, jobs)| Op::Enqueue { queue, jobs }),
+        8 => (queue(), vec(add(), 1..7)).prop_map(|(queue, jobs)| Op::Enqueue { queue, jobs }),
         8 => (queue(), take()).prop_map(|(queue, take)| Op::Claim { queue, take }),
-        12 => (queue(), vec(end(), 0..5), option::of(take())).prop_map(|(queue, ends, take)| Op::Settle { queue, ends, take }),
-        3 => (queue(), 0..WORKERS, 10..80_i64).prop_map(|(queue, worker, lease)| Op::Beat { queue, worker, lease }),
+        18 => (queue(), vec(end(), 0..8), option::of(take())).prop_map(|(queue, ends, take)| Op::Settle { queue, ends, take }),
+        3 => (queue(), 0..WORKERS, 10..150_i64).prop_map(|(queue, worker, lease)| Op::Beat { queue, worker, lease }),
         1 => (queue(), 0..WORKERS).prop_map(|(queue, worker)| Op::Leave { queue, worker }),
         4 => Just(Op::Maintain),
         2 => (queue(), vec((pick(), line()), 1..4)).prop_map(|(queue, notes)| Op::Note { queue, notes }),
         8 => (queue(), what()).prop_map(|(queue, what)| Op::Control { queue, what }),
-        5 => (0..40_i64).prop_map(|by| Op::Advance { by }),
+        5 => (0..30_i64).prop_map(|by| Op::Advance { by }),
         1 => Just(Op::Reopen),
     ]
 }
@@ -137,9 +137,10 @@ fn add() -> impl Strategy<Value = Add> {
 
 fn keep() -> impl Strategy<Value = Keep> {
     prop_oneof![
-        4 => Just(Keep::ALL),
-        2 => (0..4_u64).prop_map(|count| Keep { count: Some(count), age: None }),
+        3 => Just(Keep::ALL),
+        3 => (1..5_u64).prop_map(|count| Keep { count: Some(count), age: None }),
         1 => (0..50_i64).prop_map(|age| Keep { count: None, age: Some(age) }),
+        1 => Just(Keep::NOTHING),
         1 => (1..6_u64, 1..50_i64).prop_map(|(count, age)| Keep { count: Some(count), age: Some(age) }),
     ]
 }
@@ -152,7 +153,7 @@ fn take() -> impl Strategy<Value = Take> {
     ];
     let limit = option::weighted(0.3, (0..usize::from(LANES), 0..3_usize));
     let max_bytes = prop_oneof![4 => Just(usize::MAX), 1 => 0..200_usize];
-    (0..WORKERS, lanes, limit, 0..6_usize, max_bytes).prop_map(|(worker, lanes, limit, free, max_bytes)| Take {
+    (0..WORKERS, lanes, limit, 0..9_usize, max_bytes).prop_map(|(worker, lanes, limit, free, max_bytes)| Take {
         worker,
         limit: limit.filter(|(lane, _)| *lane < lanes.len()),
         lanes,
@@ -196,10 +197,10 @@ fn which() -> impl Strategy<Value = Which> {
 fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         2 => Just(What::Pause),
-        3 => Just(What::Resume),
+        8 => Just(What::Resume),
         1 => any::<bool>().prop_map(|delayed| What::Drain { delayed }),
         2 => (state(), 0..60_i64, 1..6_u64).prop_map(|(state, age, limit)| What::Clean { state, age, limit }),
-        6 => which().prop_map(What::Retry),
+        4 => which().prop_map(What::Retry),
         4 => which().prop_map(What::Promote),
         4 => which().prop_map(What::Remove),
         6 => which().prop_map(What::Cancel),

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const START: Millis = 1_700_000_000_000;
-const LEASE: Millis = 40;
+const LEASE: Millis = 60;
 /// How long a notice is awaited before a sequence fails: shorter than [`PATIENCE`], since shrinking waits often.
 const NOTICE: Duration = Duration::from_secs(10);
 /// After how many steps the complete state is compared.
