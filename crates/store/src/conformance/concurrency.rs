@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Instant;
 
 use master_agent_core::{JobId, JobState, Keep, WorkerId};
 
@@ -33,6 +34,7 @@ fn many_workers_take_each_job_once(fixture: Fixture) {
 /// Lets workers at both kits take and settle all of these jobs, in steps of several sizes, and looks at the result.
 pub(super) fn share(one: &Kit, other: &Kit, added: &[JobId]) {
     let left = AtomicUsize::new(added.len());
+    let deadline = Instant::now() + PATIENCE;
     let seen: Vec<Vec<JobId>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|index| {
@@ -42,6 +44,7 @@ pub(super) fn share(one: &Kit, other: &Kit, added: &[JobId]) {
                     let mut completed = Vec::new();
                     let mut held = Vec::new();
                     while left.load(Ordering::SeqCst) > 0 {
+                        assert!(Instant::now() < deadline, "{left:?} jobs are never given to a worker");
                         let mut batch: Vec<_> = held
                             .drain(..)
                             .map(|job: crate::ClaimedJob| {
@@ -83,6 +86,7 @@ fn adding_and_working_go_on_together(fixture: Fixture) {
     let kit = Kit::new(fixture.store());
     let (rounds, batch) = (40, 5);
     let total = THREADS * rounds * batch;
+    let deadline = Instant::now() + PATIENCE;
     let completed = thread::scope(|scope| {
         let adders: Vec<_> = (0..THREADS)
             .map(|_| {
@@ -97,6 +101,7 @@ fn adding_and_working_go_on_together(fixture: Fixture) {
         let worker = scope.spawn(|| {
             let mut completed: Vec<JobId> = Vec::new();
             while completed.len() < total {
+                assert!(Instant::now() < deadline, "{} of {total} jobs are ever given to a worker", completed.len());
                 let claimed = kit.claim(ALICE, &["a"], 16);
                 assert!(ids(&claimed).is_sorted(), "each claim is in order");
                 let batch = claimed.iter().map(|job| settlement(job, complete(Keep::NOTHING))).collect();
