@@ -352,3 +352,27 @@ test("of tasks that have ended and left no trace before the wait began", async (
   assert.equal((await master.waitForJob(failed)).error?.message, "no");
   assert.equal(await master.status(key), null);
 });
+
+test("of tasks whose ends made place for those of others before the wait began", async (t) => {
+  const master = masterFor(t, { concurrency: 1, defaultJobOptions: { removeOnComplete: 2 } });
+  const queue = queueOf(t, master);
+  const agentType = agentFor(t, (input) => input);
+  const handles = await master.spawnParallel(Array.from({ length: 20 }, (_, input) => ({ agentType, input })));
+  await until("all have ended", async () => {
+    const { waiting, active } = await queue.counts();
+    return waiting + active === 0;
+  });
+  assert.equal((await queue.counts()).completed, 2);
+  const results = await master.waitForJobs(handles);
+  assert.deepEqual(
+    results.map(({ output }) => output),
+    Array.from({ length: 20 }, (_, n) => n),
+  );
+  // One that is kept and runs again is not answered by its first end.
+  const last = handles[19] as (typeof handles)[number];
+  await queue.pause();
+  await queue.retry(last);
+  await assert.rejects(master.waitForJob(last, { timeout: 100 }), { code: "ERR_WAIT_TIMEOUT" });
+  await queue.resume();
+  assert.equal((await master.waitForJob(last)).output, 19);
+});

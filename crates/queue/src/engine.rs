@@ -236,10 +236,6 @@ impl Engine {
         waiter.seen |= hub.is_running(job);
         {
             let mut waits = hub.waits.lock();
-            if let Some(outcome) = waits.unkept.find(job).cloned() {
-                drop(waits);
-                return waiter.outbox.deliver(Message::Done { request: waiter.request, outcome });
-            }
             waits.add(job, waiter);
             self.timer.at(self.clock.now() + POLL_WAITS);
         }

@@ -738,10 +738,13 @@ fn closed(request: u32) -> Message {
     Message::WaitFailed { request, code: ErrorCode::Closed, message }
 }
 
-/// Whether the store keeps nothing of the end.
+/// Whether the store keeps nothing of the end, or so few that it may be gone before a wait for it begins.
 fn is_unkept(settlement: &Settlement) -> bool {
+    const FEW: u64 = 1_000;
     match &settlement.disposition {
-        Disposition::Complete { keep, .. } | Disposition::End { keep, .. } => keep.is_nothing(),
+        Disposition::Complete { keep, .. } | Disposition::End { keep, .. } => {
+            keep.is_nothing() || keep.count.is_some_and(|count| count < FEW)
+        }
         _ => false,
     }
 }

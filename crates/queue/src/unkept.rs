@@ -1,4 +1,6 @@
-//! Ends of which the store keeps nothing, remembered for waits that come a moment later.
+//! Ends of which the store keeps nothing, or not for long, remembered for waits that come a moment later.
+//!
+//! Asked only where the store has the job no more: one that was kept may have been retried.
 
 use std::collections::{HashMap, VecDeque};
 
