@@ -54,6 +54,10 @@ impl Hub {
         sessions.iter().filter_map(Weak::upgrade).collect()
     }
 
+    fn is_settling(&self) -> bool {
+        self.sessions().iter().any(|session| session.is_settling())
+    }
+
     fn is_running(&self, job: JobId) -> bool {
         self.sessions().iter().any(|session| session.is_running(job))
     }
@@ -242,7 +246,10 @@ impl Engine {
         // A job that runs in this process is answered when it is settled.
         if !hub.is_running(job) {
             hub.waits.lock().look_up(job);
-            self.check_waits(hub, false);
+            // Most likely it is among what is being settled, which answers it. If not, it is looked up right after.
+            if !hub.is_settling() {
+                self.check_waits(hub, false);
+            }
         }
     }
 

@@ -188,6 +188,9 @@ impl Session {
         if let Some(worker) = self.worker.lock().as_mut() {
             worker.settling = worker.settling.saturating_sub(count);
         }
+        if self.hub.waits.lock().has_fresh() {
+            self.engine.check_waits(&self.hub, false);
+        }
         self.took(&reservation, reply.claimed);
     }
 
@@ -555,6 +558,10 @@ impl Session {
 
     pub(crate) fn wants_events(&self) -> bool {
         self.wants_events.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_settling(&self) -> bool {
+        self.worker.lock().as_ref().is_some_and(|worker| worker.settling > 0)
     }
 
     pub(crate) fn is_running(&self, job: JobId) -> bool {

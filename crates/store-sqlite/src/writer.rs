@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use master_agent_store::{Reply, StoreError};
 use parking_lot::{Condvar, Mutex};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::connection::{self, Durability};
 use crate::error::{Failure, Result};
@@ -28,8 +29,9 @@ const FAIR_PAUSE: Duration = Duration::from_micros(200);
 /// How often the file is checked to be still where it was opened.
 const CHECK_FILE: Duration = Duration::from_secs(1);
 
-/// How long the thread looks for work before it sleeps: a wake-up costs more than this.
-const SPIN: Duration = Duration::from_micros(15);
+/// How long the thread looks for work before it sleeps: about as long as JavaScript takes to answer what it was just given, for
+/// waking a thread costs more. Meanwhile any other thread that wants the core has it.
+const LINGER: Duration = Duration::from_micros(50);
 
 trait Operation: Send {
     /// Does the work. May be called again after a rollback.
@@ -61,23 +63,33 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Failure> + Send> Operation for 
 #[derive(Default)]
 struct Queue {
     operations: VecDeque<Box<dyn Operation>>,
+    /// Submitted by the writer itself, in a listener: these join the transaction that is open.
+    joining: VecDeque<Box<dyn Operation>>,
     sleeping: bool,
     closed: bool,
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Box<dyn Operation>> {
+        self.joining.pop_front().or_else(|| self.operations.pop_front())
+    }
 }
 
 /// The handle through which operations reach the thread.
 pub(crate) struct Writer {
     queue: Mutex<Queue>,
     wake: Condvar,
+    thread: OnceLock<ThreadId>,
 }
 
 impl Writer {
     pub(crate) fn start(shared: Arc<Shared>, durability: Durability) -> std::io::Result<Arc<Self>> {
-        let writer = Arc::new(Self { queue: Mutex::new(Queue::default()), wake: Condvar::new() });
+        let writer = Arc::new(Self { queue: Mutex::default(), wake: Condvar::new(), thread: OnceLock::new() });
         let handle = Arc::clone(&writer);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("master-agent-writer".into())
             .spawn(move || Thread { writer: handle, shared, durability, open: None }.run())?;
+        let _ = writer.thread.set(thread.thread().id());
         Ok(writer)
     }
 
@@ -92,7 +104,12 @@ impl Writer {
             drop(queue);
             return reply(Err(StoreError::Closed));
         }
-        queue.operations.push_back(Box::new(Op { work, value: None, reply }));
+        let operation = Box::new(Op { work, value: None, reply });
+        if self.thread.get() == Some(&std::thread::current().id()) {
+            queue.joining.push_back(operation);
+            return;
+        }
+        queue.operations.push_back(operation);
         if queue.sleeping {
             queue.sleeping = false;
             self.wake.notify_one();
@@ -107,7 +124,22 @@ impl Writer {
     }
 
     fn pop(&self) -> Option<Box<dyn Operation>> {
-        self.queue.lock().operations.pop_front()
+        self.queue.lock().pop()
+    }
+
+    /// How many operations wait.
+    fn waiting(&self) -> usize {
+        self.queue.lock().operations.len()
+    }
+
+    /// The next operation of a transaction that may take `more` of those that waited when it began.
+    fn pop_for(&self, more: &mut usize) -> Option<Box<dyn Operation>> {
+        let mut queue = self.queue.lock();
+        if let Some(operation) = queue.joining.pop_front() {
+            return Some(operation);
+        }
+        *more = more.checked_sub(1)?;
+        queue.operations.pop_front()
     }
 
     /// Waits for the next operation; `None` once closed and empty.
@@ -117,14 +149,14 @@ impl Writer {
             if let Some(operation) = self.pop() {
                 return Some(operation);
             }
-            if begun.elapsed() > SPIN {
+            if begun.elapsed() > LINGER {
                 break;
             }
-            std::hint::spin_loop();
+            std::thread::yield_now();
         }
         let mut queue = self.queue.lock();
         loop {
-            if let Some(operation) = queue.operations.pop_front() {
+            if let Some(operation) = queue.pop() {
                 queue.sleeping = false;
                 return Some(operation);
             }
@@ -134,6 +166,32 @@ impl Writer {
             queue.sleeping = true;
             self.wake.wait(&mut queue);
         }
+    }
+}
+
+/// A write transaction, rolled back unless it is committed. Rusqlite's own parses its two statements each time.
+struct Transaction<'a> {
+    connection: &'a Connection,
+}
+
+impl<'a> Transaction<'a> {
+    fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self { connection })
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| ())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // Committed, or rolled back by SQLite itself.
+        if self.connection.is_autocommit() {
+            return;
+        }
+        let _ = self.connection.execute_batch("ROLLBACK");
     }
 }
 
@@ -197,6 +255,9 @@ impl Thread {
     fn commit_group(&mut self, first: Box<dyn Operation>, done: &mut Vec<Box<dyn Operation>>) -> Result<bool> {
         let writer = Arc::clone(&self.writer);
         let begun = Instant::now();
+        // What arrives later has a transaction of its own: else two halves of a worker's jobs, one being committed
+        // and one being run, would fall into step and wait for each other.
+        let mut more = writer.waiting();
         let mut next = Some(first);
         let outcome = self.transaction(|tx| {
             while let Some(operation) = next.take() {
@@ -205,9 +266,10 @@ impl Thread {
                     current.run(tx)?;
                 }
                 tx.announce_ready();
-                if begun.elapsed() < MAX_TRANSACTION {
-                    next = writer.pop();
+                if begun.elapsed() > MAX_TRANSACTION {
+                    more = 0;
                 }
+                next = writer.pop_for(&mut more);
             }
             Ok(())
         });
@@ -230,9 +292,9 @@ impl Thread {
         let shared = Arc::clone(&self.shared);
         let open = self.opened()?;
         let outcome = (|| {
-            let transaction = open.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            open.cache.refresh(&transaction)?;
-            let mut tx = Tx::new(&transaction, &mut open.cache, &shared);
+            let transaction = Transaction::begin(&open.connection)?;
+            open.cache.refresh(&open.connection)?;
+            let mut tx = Tx::new(&open.connection, &mut open.cache, &shared);
             // A panic in an operation is a defect, and must not take the writer with it.
             std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut tx))).unwrap_or_else(|_| {
                 let cause = "an operation panicked; this is a defect of master-agent".into();
