@@ -4,7 +4,7 @@ use master_agent_core::{JobId, JobPolicy, JobState, Keep, Token};
 
 use super::Fixture;
 use super::kit::*;
-use crate::{Disposition, Settled, Settlement};
+use crate::{Control, Disposition, Settled, Settlement};
 
 super::cases! {
     completing_keeps_the_result,
@@ -31,6 +31,7 @@ super::cases! {
     queues_are_bounded_apart,
     retention_catches_up_over_several_calls,
     retention_leaves_running_and_waiting_jobs,
+    the_bound_counts_what_is_there,
 }
 
 fn count(count: u64) -> Keep {
@@ -345,4 +346,18 @@ fn retention_leaves_running_and_waiting_jobs(fixture: Fixture) {
     assert_eq!(kit.state(added[1]), JobState::Active);
     assert_eq!(kit.state(added[2]), JobState::Waiting);
     assert_eq!(kit.state(added[3]), JobState::Delayed);
+}
+
+/// Ended jobs that were cleaned, removed or retried by hand are not there any more, and count for nothing.
+fn the_bound_counts_what_is_there(fixture: Fixture) {
+    let kit = Kit::new(fixture.store());
+    let ended = kit.end_many("a", 6, T0, &complete(Keep::ALL));
+    kit.control_all(&Control::Clean { state: JobState::Completed, before: T0 + 2, limit: 100 });
+    kit.control(Control::Remove { job: by_id(ended[2]) });
+    kit.control(Control::Retry { job: by_id(ended[3]) });
+    kit.control(Control::Remove { job: by_id(ended[3]) });
+    let last = kit.end_many("a", 1, T0 + 10, &complete(count(3)));
+    assert_eq!(kit.listed(JobState::Completed), [last[0], ended[5], ended[4]], "three are there, three may be");
+    let over = kit.end_many("a", 1, T0 + 11, &complete(count(3)));
+    assert_eq!(kit.listed(JobState::Completed), [over[0], last[0], ended[5]]);
 }

@@ -164,6 +164,7 @@ macro_rules! job_store_tests {
                 queues_are_bounded_apart,
                 retention_catches_up_over_several_calls,
                 retention_leaves_running_and_waiting_jobs,
+                the_bound_counts_what_is_there,
             ];
             views: [
                 look_ups_answer_one_by_one,
