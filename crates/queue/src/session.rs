@@ -1,7 +1,8 @@
 //! One user of the engine: what it submits, settles and waits for, and its worker.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use master_agent_core::{ErrorCode, JobId, JobRef, JobState, Millis, WorkerId};
 use master_agent_store::{
@@ -27,6 +28,18 @@ pub struct SessionOptions {
     pub name: Arc<str>,
 }
 
+/// How long a claim may take from its reservation to the store: it is a matter of microseconds, unless the thread sleeps.
+const HAND_OVER: Duration = Duration::from_millis(100);
+
+/// Counts a thread that is about to claim.
+struct Claiming<'a>(&'a AtomicUsize);
+
+impl Drop for Claiming<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// What answers a stop: how many jobs were given back unfinished.
 type Stopped = Box<dyn FnOnce(Result<u64, StoreError>) + Send>;
 
@@ -48,6 +61,7 @@ pub struct Session {
     trouble: Mutex<Option<StoreError>>,
     closed: AtomicBool,
     released: AtomicBool,
+    claiming: AtomicUsize,
 }
 
 struct Stopping {
@@ -101,6 +115,7 @@ impl Session {
             trouble: Mutex::default(),
             closed: AtomicBool::new(false),
             released: AtomicBool::new(false),
+            claiming: AtomicUsize::new(0),
         })
     }
 
@@ -307,8 +322,15 @@ impl Session {
         self.engine.store.settle(Arc::clone(&self.hub.queue), settlements, now, None, Box::new(|_| {}));
     }
 
+    /// Held from the reservation of slots until the store has the claim.
+    fn enter(&self) -> Claiming<'_> {
+        self.claiming.fetch_add(1, Ordering::AcqRel);
+        Claiming(&self.claiming)
+    }
+
     /// Claims into the free slots, if there are any.
     fn claim(&self) {
+        let _claiming = self.enter();
         let now = self.now();
         let claim = self.worker.lock().as_mut().and_then(|worker| worker.reserve(now));
         if claim.is_some() {
@@ -638,6 +660,7 @@ impl Session {
         if handles.is_empty() {
             return;
         }
+        let _claiming = self.enter();
         let mut batch = Building::default();
         let mut aborted = Vec::new();
         let claim = {
@@ -715,6 +738,11 @@ impl Session {
                 worker.id
             })
         };
+        // A claim that another thread has reserved and not handed over yet must not come after the worker has left.
+        let begun = Instant::now();
+        while self.claiming.load(Ordering::Acquire) > 0 && begun.elapsed() < HAND_OVER {
+            std::thread::yield_now();
+        }
         let Some(session) = self.arc() else { return reply(Ok(())) };
         let batch = batch.done();
         if !batch.settlements.is_empty() {
