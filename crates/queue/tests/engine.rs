@@ -395,7 +395,26 @@ fn a_job_added_elsewhere_before_a_claim_is_answered_is_run() {
     assert_eq!([bench.runs().len(), bench.runs().len()], [1, 1]);
 }
 
-/// Fails the next so many settles as a full disk does, and does something between the next claim and its reply.
+#[test]
+fn a_wait_that_begins_during_a_settle_is_answered_after_it() {
+    let store = Arc::new(Flaky::over(MemoryStore::new()));
+    let bench = Bench::over(Arc::clone(&store) as Arc<dyn JobStore>);
+    bench.start(1, &[("a", None)]);
+    let ended = bench.submit(vec![plain("a")]).remove(0);
+    let (handle, _) = bench.runs().remove(0);
+    bench.session.settle(vec![(handle, done("1"))]);
+    bench.submit(vec![plain("a")]);
+    let (handle, _) = bench.runs().remove(0);
+    let session = Arc::clone(&bench.session);
+    *store.before_reply.lock().expect("not poisoned") = Some(Box::new(move || session.wait(7, &ended)));
+    bench.session.settle(vec![(handle, done("2"))]);
+    match bench.next() {
+        Message::Done { request: 7, outcome } => assert_eq!(&*outcome.value_json, "1"),
+        other => panic!("expected the end of the first job, not {other:?}"),
+    }
+}
+
+/// Fails the next so many settles as a full disk does, and does something between the next claim or settle and its reply.
 struct Flaky {
     inner: Arc<MemoryStore>,
     failures: AtomicUsize,
@@ -405,6 +424,16 @@ struct Flaky {
 impl Flaky {
     fn over(inner: Arc<MemoryStore>) -> Self {
         Self { inner, failures: AtomicUsize::new(0), before_reply: Mutex::new(None) }
+    }
+
+    fn late<T: 'static>(&self, reply: Reply<T>) -> Reply<T> {
+        let before_reply = self.before_reply.lock().expect("not poisoned").take();
+        Box::new(move |outcome| {
+            if let Some(before_reply) = before_reply {
+                before_reply();
+            }
+            reply(outcome);
+        })
     }
 }
 
@@ -421,20 +450,14 @@ impl JobStore for Flaky {
         if fails {
             return reply(Err(StoreError::Full { place: "memory".to_owned() }));
         }
-        self.inner.settle(queue, batch, now, claim, reply);
+        self.inner.settle(queue, batch, now, claim, self.late(reply));
     }
 
     fn enqueue(&self, queue: Arc<str>, jobs: Vec<NewJob>, now: Millis, reply: Reply<Vec<Enqueued>>) {
         self.inner.enqueue(queue, jobs, now, reply);
     }
     fn claim(&self, request: ClaimRequest, reply: Reply<Vec<ClaimedJob>>) {
-        let before_reply = self.before_reply.lock().expect("not poisoned").take();
-        let late: Reply<Vec<ClaimedJob>> = Box::new(move |outcome| {
-            if let Some(before_reply) = before_reply {
-                before_reply();
-            }
-            reply(outcome);
-        });
+        let late = self.late(reply);
         self.inner.claim(request, late);
     }
     fn beat(&self, beat: WorkerBeat, reply: Reply<BeatReply>) {
