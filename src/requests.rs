@@ -6,7 +6,7 @@ use std::sync::Arc;
 use master_agent_core::{ErrorCode, JobRef, JobState, Millis};
 use master_agent_queue::{Handle, Lane, Session, WorkerOptions};
 use master_agent_store::{
-    Control, Controlled, Cursor, JobView, ListQuery, LogLine, NoteKind, Page, Reply, StoreError, WorkerView,
+    Control, Controlled, Cursor, JobView, ListQuery, LogLine, NoteKind, Page, Reply, Settled, StoreError, WorkerView,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -23,6 +23,7 @@ enum Request {
     Stop { timeout: Millis },
     Log { handle: Handle, line: String },
     Heartbeat { handle: Handle },
+    Sync,
     Events { on: bool },
     Get { ids: Vec<String> },
     List { state: JobState, agent_type: Option<String>, limit: usize, cursor: Option<Cursor> },
@@ -69,6 +70,8 @@ pub(crate) fn serve(session: &Arc<Session>, mailbox: &Arc<Mailbox>, number: u32,
             session.note(handle, NoteKind::Log { at: session.now(), line: line.into() }, answer.held());
         }
         Request::Heartbeat { handle } => answer.held()(Ok(session.heartbeat(handle))),
+        // Answered behind everything that was handed to the store before: what it claimed is in the mailbox by then.
+        Request::Sync => store.note(Vec::new(), answer.with(|_: Vec<Settled>| "null".to_owned())),
         Request::Events { on } => session.events(on, answer.with(|()| "null".to_owned())),
         Request::Get { ids } => {
             let jobs = ids.iter().map(|id| JobRef::parse(id)).collect();

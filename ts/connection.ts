@@ -71,6 +71,13 @@ function shutdownAll(): void {
   }
 }
 
+/** The loop is empty: what was spawned may have been claimed for this process already, and be on its way. */
+function syncAll(): void {
+  for (const connection of live) {
+    connection.sync();
+  }
+}
+
 /** One session of the addon, opened at its first use. */
 export class Connection {
   readonly config: StoreConfig;
@@ -96,6 +103,8 @@ export class Connection {
   #settleText = "";
   #settleCount = 0;
   #flushQueued = false;
+  /** Jobs were added or ended since the last `sync`. */
+  #stirred = false;
   readonly #flush: () => void;
 
   #holds = 0;
@@ -134,6 +143,14 @@ export class Connection {
   release(): void {
     if (--this.#holds === 0) {
       this.#keepAlive?.unref();
+    }
+  }
+
+  /** Lets the process wait for what the worker has claimed and for the news of what ended, if there was any of it. */
+  sync(): void {
+    if (this.worker !== undefined && this.#session !== undefined && this.#closing === undefined && this.#stirred) {
+      this.#stirred = false;
+      void this.request('{"op":"sync"}');
     }
   }
 
@@ -185,6 +202,7 @@ export class Connection {
     const request = this.#nextRequest++;
     const promise = new Promise<unknown>(capture);
     this.#requests.set(request, capturedResolve);
+    this.#stirred = true;
     this.hold();
     try {
       session.submit(request, text);
@@ -371,6 +389,7 @@ export class Connection {
 
   #flushSettles(): void {
     const text = `[${this.#settleText}]`;
+    this.#stirred = true;
     this.#settleText = "";
     this.#settleCount = 0;
     this.#session?.settle(text);
@@ -385,6 +404,7 @@ export class Connection {
     this.#submitText = "";
     this.#submitResolves = [];
     const request = this.#nextRequest++;
+    this.#stirred = true;
     this.#submits.set(request, resolves);
     try {
       (this.#session as Session).submit(request, text);
@@ -426,6 +446,7 @@ export class Connection {
       if (!exitHooked) {
         exitHooked = true;
         process.on("exit", shutdownAll);
+        process.on("beforeExit", syncAll);
       }
     }
     return this.#session;
