@@ -31,7 +31,7 @@ const CHECK_FILE: Duration = Duration::from_secs(1);
 
 /// How long the thread looks for work before it sleeps: about as long as JavaScript takes to answer what it was just given, for
 /// waking a thread costs more. Meanwhile any other thread that wants the core has it.
-const LINGER: Duration = Duration::from_micros(50);
+const LINGER: Duration = Duration::from_micros(120);
 
 trait Operation: Send {
     /// Does the work. May be called again after a rollback.
