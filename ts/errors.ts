@@ -27,6 +27,13 @@ export type ErrorCode =
   | "ERR_TASK_RESULT"
   | "ERR_TASK_LOST"
   | "ERR_AGENT_EXISTS"
+  | "ERR_MEMORY_NOT_FOUND"
+  | "ERR_MEMORY_EXISTS"
+  | "ERR_MEMORY_MODEL"
+  | "ERR_MODEL_LOAD"
+  | "ERR_MODEL_DOWNLOAD"
+  | "ERR_RUNTIME_LOAD"
+  | "ERR_EMBEDDING_FAILED"
   | "ERR_WAIT_TIMEOUT"
   | "ERR_WAIT_ABORTED"
   | "ERR_CLOSED"
@@ -58,6 +65,13 @@ const CODES: Readonly<Record<ErrorCode, boolean>> = {
   ERR_TASK_RESULT: false,
   ERR_TASK_LOST: false,
   ERR_AGENT_EXISTS: false,
+  ERR_MEMORY_NOT_FOUND: false,
+  ERR_MEMORY_EXISTS: false,
+  ERR_MEMORY_MODEL: false,
+  ERR_MODEL_LOAD: false,
+  ERR_MODEL_DOWNLOAD: true,
+  ERR_RUNTIME_LOAD: false,
+  ERR_EMBEDDING_FAILED: false,
   ERR_WAIT_TIMEOUT: true,
   ERR_WAIT_ABORTED: false,
   ERR_CLOSED: false,

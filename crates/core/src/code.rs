@@ -68,6 +68,20 @@ codes! {
     TaskLost = "ERR_TASK_LOST", false;
     /// A sub-agent is registered for the agent type already.
     AgentExists = "ERR_AGENT_EXISTS", false;
+    /// The document is not (or no longer) in the collection.
+    MemoryNotFound = "ERR_MEMORY_NOT_FOUND", false;
+    /// A document with this id is in the collection already.
+    MemoryExists = "ERR_MEMORY_EXISTS", false;
+    /// The collection was made with another model.
+    MemoryModel = "ERR_MEMORY_MODEL", false;
+    /// A model's files are missing, damaged or not understood.
+    ModelLoad = "ERR_MODEL_LOAD", false;
+    /// A model could not be fetched from the model hub.
+    ModelDownload = "ERR_MODEL_DOWNLOAD", true;
+    /// The library that runs models could not be loaded.
+    RuntimeLoad = "ERR_RUNTIME_LOAD", false;
+    /// Texts could not be turned into vectors.
+    EmbeddingFailed = "ERR_EMBEDDING_FAILED", false;
     /// A wait ran out of time.
     WaitTimeout = "ERR_WAIT_TIMEOUT", true;
     /// A wait was aborted by its signal.
