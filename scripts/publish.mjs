@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { buildBundle, buildTypes, generated } from "./build.mjs";
 import { read } from "./lib/digest.mjs";
 import { fail, node, root, run, tool } from "./lib/env.mjs";
+import { placeRuntime, platformOf } from "./lib/runtime.mjs";
 import { installPackages } from "./setup.mjs";
 
 const { values } = parseArgs({ options: { tag: { type: "string" }, "dry-run": { type: "boolean", default: false } } });
@@ -38,6 +39,7 @@ for (const folder of folders) {
   // The main package must never be published without one of them.
   if (!existsSync(join(root, "npm", folder, main))) fail(`${main} is missing in npm/${folder}.`);
   copyFileSync(join(root, "LICENSE"), join(root, "npm", folder, "LICENSE"));
+  await placeRuntime(folder, join(root, "npm", folder), { publish: true });
 }
 for (const folder of folders) await publish(`./npm/${folder}`, `${name}-${folder}`);
 // Adds the packages of the platforms to package.json as optional dependencies.
@@ -46,16 +48,3 @@ await must(
   "Preparing package.json",
 );
 await publish(".", name);
-
-function platformOf(triple) {
-  const [, arch, system] = /^(x86_64|aarch64)-(.+)$/.exec(triple);
-  const cpu = { x86_64: "x64", aarch64: "arm64" }[arch];
-  const rest = {
-    "unknown-linux-gnu": ["linux", "gnu"],
-    "unknown-linux-musl": ["linux", "musl"],
-    "apple-darwin": ["darwin"],
-    "pc-windows-msvc": ["win32", "msvc"],
-  };
-  const [os, libc] = rest[system];
-  return [os, cpu, libc].filter(Boolean).join("-");
-}

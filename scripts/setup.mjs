@@ -1,9 +1,11 @@
-// Makes a fresh clone ready: checks the tools that have to be there and installs the packages of package-lock.json.
-// Does nothing when they are installed already.
+// Makes a fresh clone ready: checks the tools that have to be there, installs the packages of package-lock.json, and fetches protoc and
+// ONNX Runtime. Does nothing when all are there already.
 import { existsSync, readFileSync, realpathSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { digest, read, write } from "./lib/digest.mjs";
 import { fail, isMain, root, run } from "./lib/env.mjs";
+import { installProtoc } from "./lib/protoc.mjs";
+import { hostPlatform, placeRuntime } from "./lib/runtime.mjs";
 
 const stamp = "node_modules/.master-agent-setup";
 
@@ -53,6 +55,9 @@ export async function installPackages() {
 export async function setup() {
   await checkTools();
   await installPackages();
+  await installProtoc();
+  // Beside the addon, where it is looked for.
+  await placeRuntime(hostPlatform(), root);
 }
 
 if (isMain(import.meta.url)) {

@@ -1,6 +1,7 @@
 /** What the manifests say agrees: versions, platforms, licence, entries. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { runtimeFiles } from "../../scripts/lib/runtime.mjs";
 import { crates, list, read, readJson } from "./repository.ts";
 
 interface Manifest {
@@ -54,7 +55,7 @@ describe("manifests", () => {
       assert.equal(own.version, main.version);
       assert.equal(own.license, main.license);
       assert.equal(own.main, addon);
-      assert.deepEqual(own.files, [addon]);
+      assert.deepEqual(own.files, [addon, ...runtimeFiles(folder)]);
       assert.deepEqual(own.os, [os]);
       assert.deepEqual(own.cpu, [cpu]);
       assert.deepEqual(own.libc, libc === undefined ? undefined : [libc]);

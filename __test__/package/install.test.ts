@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { runtimeFiles } from "../../scripts/lib/runtime.mjs";
 import { node, platformFolder, repositoryTool, root, run, Scratch, type Tarball } from "./project.ts";
 
 const scratch = new Scratch();
@@ -98,8 +99,9 @@ describe("tarballs", () => {
     assert.ok(main.files.includes("bin/master-agent.js"));
   });
 
-  test("the platform package has the addon", () => {
-    assert.deepEqual(platform.files, ["LICENSE", "README.md", `master-agent.${platformFolder()}.node`, "package.json"]);
+  test("the platform package has the addon and ONNX Runtime", () => {
+    const files = ["LICENSE", "README.md", `master-agent.${platformFolder()}.node`, "package.json"];
+    assert.deepEqual(platform.files, [...files, ...runtimeFiles(platformFolder())].sort());
   });
 
   test("the entries are found and typed in every kind of resolution", () => {

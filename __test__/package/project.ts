@@ -94,8 +94,10 @@ export class Scratch {
   async packPlatform(): Promise<Tarball> {
     const copy = join(this.folder, "platform");
     cpSync(join(root, "npm", platformFolder()), copy, { recursive: true });
-    const { main } = JSON.parse(readFileSync(join(copy, "package.json"), "utf8")) as { main: string };
+    const { main, files } = JSON.parse(readFileSync(join(copy, "package.json"), "utf8")) as { main: string; files: string[] };
     copyFileSync(join(await publishableAddon(), main), join(copy, main));
+    // ONNX Runtime, which lies at the root.
+    for (const name of files.filter((name) => name !== main)) copyFileSync(join(root, name), join(copy, name));
     copyFileSync(join(root, "LICENSE"), join(copy, "LICENSE"));
     return pack(copy, this.folder);
   }

@@ -11,8 +11,11 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 /** Whether this runs on a build server. */
 export const ci = Boolean(process.env.CI) && process.env.CI !== "false";
 
+/** What is fetched or built once and outlives the clone. */
+export const cache = join(homedir(), ".cache", "master-agent");
+
 // A build server clones anew each time: outside the clone, what cargo built is found again.
-if (ci && !process.env.CARGO_TARGET_DIR) process.env.CARGO_TARGET_DIR = join(homedir(), ".cache", "master-agent", "target");
+if (ci && !process.env.CARGO_TARGET_DIR) process.env.CARGO_TARGET_DIR = join(cache, "target");
 
 /** Whether colours are wanted. */
 export const colour = process.stdout.isTTY === true && !process.env.NO_COLOR;
