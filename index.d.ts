@@ -5,7 +5,7 @@
  * How a failure of a handler becomes a record lives in `worker.ts`.
  */
 /** A code of a {@link MasterAgentError}: `ERR_<AREA>_<CAUSE>`. Each is explained in docs/errors.md. */
-export type ErrorCode = "ERR_INPUT_INVALID" | "ERR_INPUT_NOT_SERIALIZABLE" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_SCHEMA" | "ERR_STORE_FULL" | "ERR_STORE_READ_ONLY" | "ERR_STORE_CORRUPT" | "ERR_STORE_LOCKED" | "ERR_STORE_OPEN" | "ERR_STORE_VERSION" | "ERR_STORE_FAILED" | "ERR_STORE_CONFLICT" | "ERR_JOB_NOT_FOUND" | "ERR_JOB_STATE" | "ERR_JOB_REMOVED" | "ERR_TASK_CANCELLED" | "ERR_TASK_TIMEOUT" | "ERR_TASK_STALLED" | "ERR_TASK_FAILED" | "ERR_TASK_RESULT" | "ERR_TASK_LOST" | "ERR_AGENT_EXISTS" | "ERR_WAIT_TIMEOUT" | "ERR_WAIT_ABORTED" | "ERR_CLOSED" | "ERR_ADDON_LOAD" | "ERR_CLI_MODULE" | "ERR_INTERNAL";
+export type ErrorCode = "ERR_INPUT_INVALID" | "ERR_INPUT_NOT_SERIALIZABLE" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_SCHEMA" | "ERR_STORE_FULL" | "ERR_STORE_READ_ONLY" | "ERR_STORE_CORRUPT" | "ERR_STORE_LOCKED" | "ERR_STORE_OPEN" | "ERR_STORE_VERSION" | "ERR_STORE_FAILED" | "ERR_STORE_CONFLICT" | "ERR_JOB_NOT_FOUND" | "ERR_JOB_STATE" | "ERR_JOB_REMOVED" | "ERR_TASK_CANCELLED" | "ERR_TASK_TIMEOUT" | "ERR_TASK_STALLED" | "ERR_TASK_FAILED" | "ERR_TASK_RESULT" | "ERR_TASK_LOST" | "ERR_AGENT_EXISTS" | "ERR_MEMORY_NOT_FOUND" | "ERR_MEMORY_EXISTS" | "ERR_MEMORY_MODEL" | "ERR_MODEL_LOAD" | "ERR_MODEL_DOWNLOAD" | "ERR_RUNTIME_LOAD" | "ERR_EMBEDDING_FAILED" | "ERR_WAIT_TIMEOUT" | "ERR_WAIT_ABORTED" | "ERR_CLOSED" | "ERR_ADDON_LOAD" | "ERR_CLI_MODULE" | "ERR_INTERNAL";
 /** All codes. */
 export declare const ERROR_CODES: readonly ErrorCode[];
 /** What a {@link MasterAgentError} carries beside its message. */
@@ -35,6 +35,84 @@ export declare class MasterAgentError extends Error {
  */
 export declare class UnrecoverableError extends Error {
 }
+/** Filters of documents whose metadata is not typed: any path, any operator. */
+export interface FreeFilter {
+	/** All of them match. */
+	readonly and?: readonly FreeFilter[] | undefined;
+	/** At least one of them matches. */
+	readonly or?: readonly FreeFilter[] | undefined;
+	/** It does not match. */
+	readonly not?: FreeFilter | undefined;
+	/** A path into the metadata (`"a.b"` goes into objects), with a value or {@link FilterOperators}. */
+	readonly [path: string]: unknown;
+}
+/** What a filter can ask of one field. All that is given must hold. */
+export interface FilterOperators<T = unknown> {
+	/** Equals: by JSON value, 1 equals 1.0, and text never equals a number. */
+	readonly eq?: T | undefined;
+	/** Does not equal; documents without the field match. */
+	readonly ne?: T | undefined;
+	/** Greater; numbers with numbers, text with text (by code points). */
+	readonly gt?: Ordered<T> | undefined;
+	/** Greater or equal. */
+	readonly gte?: Ordered<T> | undefined;
+	/** Less. */
+	readonly lt?: Ordered<T> | undefined;
+	/** Less or equal. */
+	readonly lte?: Ordered<T> | undefined;
+	/** Equals one of them. */
+	readonly in?: readonly T[] | undefined;
+	/** Equals none of them; documents without the field match. */
+	readonly nin?: readonly T[] | undefined;
+	/** Whether the field is there. */
+	readonly exists?: boolean | undefined;
+	/** Text that holds this text; a list that holds this value. */
+	readonly contains?: T | undefined;
+	/** Text that begins so. */
+	readonly startsWith?: (T extends string ? string : never) | undefined;
+}
+type Ordered<T> = T extends string ? string : T extends number ? number : never;
+type Element<T> = T extends readonly (infer E)[] ? E : T;
+/** What a filter may say of a field of type `T`: a value, or operators. A list matches where one of its elements does, or as a whole. */
+export type FilterCondition<T> = T | Element<T> | FilterOperators<Element<T>>;
+type Below = [
+	never,
+	0,
+	1,
+	2,
+	3,
+	4
+];
+/** The paths of an object: its names, and dotted ones into its objects. */
+export type FilterPath<T, Depth extends number = 5> = [
+	Depth
+] extends [
+	never
+] ? never : T extends readonly unknown[] ? never : T extends object ? {
+	[K in keyof T & string]: K | `${K}.${FilterPath<NonNullable<T[K]>, Below[Depth]>}`;
+}[keyof T & string] : never;
+/** The type at a path. */
+export type FilterValue<T, Path extends string> = Path extends keyof T ? Exclude<T[Path], undefined> : Path extends `${infer Key}.${infer Rest}` ? Key extends keyof T ? FilterValue<NonNullable<T[Key]>, Rest> : unknown : unknown;
+/** Filters of documents with typed metadata. */
+export type TypedFilter<M> = {
+	readonly [P in FilterPath<M>]?: FilterCondition<FilterValue<M, P>> | undefined;
+} & {
+	readonly and?: readonly TypedFilter<M>[] | undefined;
+	readonly or?: readonly TypedFilter<M>[] | undefined;
+	readonly not?: TypedFilter<M> | undefined;
+};
+/**
+ * Which documents are meant, by their metadata. All members must hold; `and`, `or` and `not` combine. It is data, never
+ * text of a query language, so that nothing can be injected. Up to 32 levels and 1000 conditions.
+ *
+ * With typed metadata paths and operators are checked; dates are compared as the ISO text that they are stored as.
+ *
+ * @example
+ * const filter = { source: "user", year: { gte: 2024 }, or: [{ tags: "a" }, { "author.name": { startsWith: "B" } }] };
+ */
+export type Filter<M = {
+	[key: string]: unknown;
+}> = string extends keyof M ? FreeFilter : TypedFilter<Serialized<M>>;
 /** A schema of any library that follows Standard Schema v1 (https://standardschema.dev). */
 export interface StandardSchema<Input = unknown, Output = Input> {
 	readonly "~standard": {
@@ -60,6 +138,551 @@ export interface StandardSchemaIssue {
 	readonly path?: readonly (PropertyKey | {
 		readonly key: PropertyKey;
 	})[] | undefined;
+}
+/** A model by its name (fetched at its first use) or by the folder that has its files. */
+export type ModelSpec = {
+	readonly model: string;
+	readonly path?: undefined;
+} | {
+	readonly path: string;
+	readonly model?: undefined;
+};
+/** What an {@link EmbedTexts} is told beside the texts. */
+export interface EmbedRequest {
+	/** Whether the texts are a question or what is to be found: some models make a difference. */
+	readonly kind: "query" | "document";
+	/** Aborts when nobody waits any more. */
+	readonly signal: AbortSignal;
+}
+/** Vectors of one batch: one for each text, all of the same length, of finite numbers. They need not be of length 1. */
+export type EmbeddedTexts = readonly (Float32Array | Float64Array | readonly number[])[];
+/** A function of your own: texts in, as many vectors out. */
+export type EmbedTexts = (texts: string[], request: EmbedRequest) => EmbeddedTexts | Promise<EmbeddedTexts>;
+/** Options of {@link createEmbeddingFunction}. */
+export interface EmbeddingFunctionOptions {
+	/** `"bundled"` (default), the name of another model (fetched at its first use), `{ path }` of a folder, or a function of your own. */
+	model?: string | {
+		readonly path: string;
+	} | EmbedTexts | undefined;
+	/** Of a function: the length of its vectors, 1 to 65 536; that of the first ones. */
+	dimensions?: number | undefined;
+	/** Of a function: the most texts of one call, 1 to 10 000; 64. */
+	batchSize?: number | undefined;
+	/** Of a function: the tokens that it reads of a text, 1 to 65 536; longer documents are split; those of the bundled model, 254. */
+	maxTokens?: number | undefined;
+	/** Of a function: what tells its vectors from those of another one, 1 to 255 characters. A collection takes vectors of one id only. */
+	id?: string | undefined;
+	/** The folder where models are kept that are fetched; `APP_DATA_DIR/models`, else `./data/models`. */
+	modelCache?: string | undefined;
+	/** The file of ONNX Runtime; the one that comes with the package. */
+	runtime?: string | undefined;
+	/** Told about models that are fetched. */
+	onDownload?: ((progress: DownloadProgress) => void) | undefined;
+}
+/** Turns texts into vectors. It can be called itself: with a text, or with several. */
+export interface EmbeddingFunction {
+	(text: string, options?: EmbedOptions): Promise<Float32Array>;
+	(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
+	/** The vector of one text, of length 1. */
+	readonly embedOne: (text: string, options?: EmbedOptions) => Promise<Float32Array>;
+	/** A vector for each text, of length 1. The vector of a text does not depend on the texts beside it, where a model of this package makes it. */
+	readonly embedBatch: (texts: readonly string[], options?: EmbedOptions) => Promise<Float32Array[]>;
+	/** The length of the vectors; `undefined` until the first ones, where the model tells it. */
+	readonly dimensions: number | undefined;
+	/** What tells its vectors from those of others. */
+	readonly id: string;
+}
+/** How texts are embedded. */
+export interface EmbedOptions extends CallOptions {
+	/** Whether the texts are questions, for models that make a difference; `"document"`. */
+	kind?: "query" | "document" | undefined;
+}
+/**
+ * Makes an embedding function: of the bundled model by default, of another one, or of a function of your own, whose vectors
+ * are checked and brought to length 1.
+ *
+ * @throws {@link MasterAgentError} `ERR_INPUT_INVALID`. Its calls: `ERR_MODEL_LOAD`, `ERR_MODEL_DOWNLOAD`, `ERR_RUNTIME_LOAD`,
+ * `ERR_EMBEDDING_FAILED`, whose `cause` is what the function threw.
+ *
+ * @example
+ * const embed = createEmbeddingFunction({ model: async (texts) => (await client.embed(texts)).vectors, id: "my-model", dimensions: 1024 });
+ * await using memory = new Memory({ embedding: embed });
+ */
+export declare function createEmbeddingFunction(functionOptions?: EmbeddingFunctionOptions): EmbeddingFunction;
+/** Metadata of which nothing is known: any JSON object. */
+export type AnyMetadata = {
+	[key: string]: unknown;
+};
+/** What every call accepts. */
+export interface CallOptions extends WaitOptions {
+	/** Milliseconds, 1 to 2 147 483 647; no limit. The call ends with `ERR_WAIT_TIMEOUT`; what was being written may have been written. */
+	timeout?: number | undefined;
+	/** Ends the call with `ERR_WAIT_ABORTED`, whose `cause` is the signal's reason. */
+	signal?: AbortSignal | undefined;
+}
+/** How far a long call is. */
+export interface Progress {
+	/** Documents that are done; of an import the bytes of the file. */
+	readonly done: number;
+	/** All of them, where that is known. */
+	readonly total: number | undefined;
+}
+/** How far the download of a model is. */
+export interface DownloadProgress {
+	readonly file: string;
+	/** Bytes. */
+	readonly done: number;
+	/** Bytes, where that is known. */
+	readonly total: number | undefined;
+}
+/** How documents are split into passages. */
+export interface ChunkOptions {
+	/** The longest passage, in tokens of the model, from 1 to what the model reads, which is the default (254 for the bundled one). */
+	tokens?: number | undefined;
+	/** How many tokens two neighbours may share, less than `tokens`; at most a quarter of it. */
+	overlap?: number | undefined;
+	/** Where splits are sought: `"text"`, `"markdown"` (headings, lists, fences) or `"code"` (blank lines, braces, indentation); guessed. */
+	format?: "text" | "markdown" | "code" | undefined;
+}
+/** What happens to a document whose id is there already. */
+export type OnConflict = "replace" | "skip" | "error";
+interface DocumentTimes {
+	/** Milliseconds, 1 or more, after which the document is gone. */
+	ttl?: number | undefined;
+	/** When the document is gone: a `Date`, or milliseconds since the epoch. */
+	expiresAt?: Date | number | undefined;
+}
+/** A document to add. */
+export type RAGDocument<M extends object = AnyMetadata> = DocumentTimes & {
+	/** Your own id, 1 to 1024 characters; one is made up. */
+	id?: string | undefined;
+	/** The text, up to `maxTextBytes`. Lone surrogates become U+FFFD. */
+	text: string;
+} & (Partial<M> extends M ? {
+	/** Any JSON object. */
+	metadata?: M | undefined;
+} : {
+	metadata: M;
+});
+/** What became of a document that was added. */
+export interface AddedDocument {
+	readonly id: string;
+	/** How many passages it has. */
+	readonly chunks: number;
+	/** `unchanged`: the text is there already, under `id`; `skipped`: the id is there, and was left as it was. */
+	readonly status: "added" | "replaced" | "unchanged" | "skipped";
+}
+/** The place of a passage in the text of its document, in UTF-16 units, as `slice` counts. */
+export interface ChunkPlace {
+	readonly start: number;
+	readonly end: number;
+}
+/** A document as it is stored. */
+export interface MemoryDocument<M extends object = AnyMetadata> {
+	readonly id: string;
+	readonly text: string;
+	readonly metadata: Serialized<M>;
+	/** The places of its passages in the text. */
+	readonly chunks: readonly ChunkPlace[];
+	readonly createdAt: number;
+	readonly updatedAt: number;
+	/** When it is gone; absent if never. */
+	readonly expiresAt?: number;
+	/** With `vectors: true`: one for each passage, of length 1. */
+	readonly vectors?: readonly Float32Array[];
+}
+/** A passage that was found. */
+export interface RAGResult<M extends object = AnyMetadata> {
+	/** The id of the document. */
+	readonly id: string;
+	/** The passage. */
+	readonly text: string;
+	/** How well it fits, 0 to 1, best first; what a reranker of your own gave. */
+	readonly score: number;
+	readonly metadata: Serialized<M>;
+	readonly document: {
+		/** How many passages the document has. */
+		readonly chunks: number;
+		readonly createdAt: number;
+		readonly updatedAt: number;
+	};
+	/** The passage in its document: its number, from 0, and its place. */
+	readonly chunk: ChunkPlace & {
+		readonly index: number;
+	};
+	/** What the score is made of. */
+	readonly scores: {
+		/** Cosine with the query, -1 to 1, where vectors were searched. */
+		readonly vector?: number;
+		/** BM25, 0 or more, where words were searched. */
+		readonly text?: number;
+		/** The score before reranking. */
+		readonly retrieval?: number;
+	};
+	/** With `neighbours`: the text around the passage. */
+	readonly neighbours?: {
+		readonly before: string;
+		readonly after: string;
+	};
+	/** With `vectors: true`: that of the passage, of length 1. */
+	readonly vector?: Float32Array;
+}
+/** How passages are found: by meaning and words, by meaning, or by words. */
+export type SearchMode = "hybrid" | "vector" | "text";
+/**
+ * Orders what was found by its own reading: answers with a score for each hit, or with the hits in a better order (some may
+ * be left out). The signal aborts when nobody waits any more.
+ */
+export type RerankFunction<M extends object = AnyMetadata> = (query: string, hits: readonly RAGResult<M>[], options: {
+	readonly signal: AbortSignal;
+}) => RerankAnswer<M> | Promise<RerankAnswer<M>>;
+/** Scores in the order of the hits, or hits. */
+export type RerankAnswer<M extends object = AnyMetadata> = readonly number[] | Float32Array | readonly RAGResult<M>[];
+/** What `search` finds, and how. */
+export interface SearchOptions<M extends object = AnyMetadata> extends CallOptions {
+	/** Hits, 1 to 1000; 5. */
+	limit?: number | undefined;
+	/** Hits to pass over, 0 to 10 000; 0. */
+	offset?: number | undefined;
+	/** Only documents that match; applied before the search. */
+	filter?: Filter<M> | undefined;
+	/** Only hits with at least this score; 0. */
+	minScore?: number | undefined;
+	/** `"hybrid"` (default), `"vector"` or `"text"`. */
+	mode?: SearchMode | undefined;
+	/** How many passages before and after each hit come with it, 0 to 100; 0. */
+	neighbours?: number | undefined;
+	/** Every passage that fits, rather than the best one of each document; `false`. */
+	chunks?: boolean | undefined;
+	/** Whether hits carry their vectors; `false`. */
+	vectors?: boolean | undefined;
+	/** A function, or a cross-encoder by name (fetched at its first use) or folder. */
+	rerank?: RerankFunction<M> | ModelSpec | undefined;
+	/** How many hits the reranker gets, up to 1000; 4 times `limit + offset`, at least 20. */
+	candidates?: number | undefined;
+}
+/** How documents are added. */
+export interface AddOptions extends CallOptions {
+	/** What happens to a document whose id is there; `"replace"`. With `"error"`: `ERR_MEMORY_EXISTS`, and nothing of its batch is added. */
+	onConflict?: OnConflict | undefined;
+	/** Leaves out texts that the collection has already, whatever their id; `false`. */
+	dedupe?: boolean | undefined;
+	/** Over the `chunking` of the memory. */
+	chunking?: ChunkOptions | undefined;
+	/** Milliseconds, 1 or more, after which documents are gone that do not say otherwise; never. */
+	ttl?: number | undefined;
+}
+/** How many documents are added. */
+export interface AddManyOptions extends AddOptions {
+	/** Called after every batch. */
+	onProgress?: ((progress: Progress) => void) | undefined;
+}
+/** What `update` changes. What is left out stays. */
+export interface DocumentChanges<M extends object = AnyMetadata> {
+	/** The new text; it is split and embedded anew. */
+	text?: string | undefined;
+	/** The new metadata: all of it, or with `merge` the members to set. */
+	metadata?: Partial<M> | undefined;
+	/** Sets the members of `metadata` and leaves the others; `false`. */
+	merge?: boolean | undefined;
+	/** Milliseconds from now, 1 or more. */
+	ttl?: number | undefined;
+	/** `null`: never. */
+	expiresAt?: Date | number | null | undefined;
+}
+/** Which documents `list` gives. */
+export interface ListDocumentsOptions<M extends object = AnyMetadata> extends CallOptions {
+	filter?: Filter<M> | undefined;
+	/** Documents of one page, 1 to 1000; 100. */
+	limit?: number | undefined;
+	/** Where the page before ended. */
+	cursor?: string | undefined;
+}
+/** One page of documents. */
+export interface DocumentPage<M extends object = AnyMetadata> {
+	readonly documents: MemoryDocument<M>[];
+	/** Where the next page begins; absent at the end. */
+	readonly cursor?: string;
+}
+/** What `get` and `getMany` give. */
+export interface GetOptions extends CallOptions {
+	/** Whether documents carry the vectors of their passages; `false`. */
+	vectors?: boolean | undefined;
+}
+/** What `export` writes. */
+export interface ExportOptions<M extends object = AnyMetadata> extends CallOptions {
+	filter?: Filter<M> | undefined;
+	/** Whether vectors are written too; `false`. */
+	vectors?: boolean | undefined;
+	onProgress?: ((progress: Progress) => void) | undefined;
+}
+/** How `import` reads. */
+export interface ImportOptions extends CallOptions {
+	/** What happens to a document whose id is there; `"replace"`. */
+	onConflict?: OnConflict | undefined;
+	/** Leaves out texts that the collection has already, whatever their id; `false`. */
+	dedupe?: boolean | undefined;
+	onProgress?: ((progress: Progress) => void) | undefined;
+}
+/** What `import` did. */
+export interface ImportResult {
+	readonly added: number;
+	readonly replaced: number;
+	readonly skipped: number;
+	/** Texts that were there already. */
+	readonly unchanged: number;
+	/** Lines that are no document, from 1; the first 1000 of them. */
+	readonly failed: readonly {
+		readonly line: number;
+		readonly message: string;
+	}[];
+}
+/** How `reindex` and `optimize` are called. */
+export interface LongCallOptions extends CallOptions {
+	onProgress?: ((progress: Progress) => void) | undefined;
+}
+/** One collection. */
+export interface CollectionInfo {
+	readonly name: string;
+	readonly documents: number;
+	readonly chunks: number;
+	/** On disk. */
+	readonly bytes: number;
+}
+/** What a collection is made of. */
+export interface MemoryStats {
+	readonly documents: number;
+	readonly chunks: number;
+	/** On disk. */
+	readonly bytes: number;
+	/** Grows with every write. */
+	readonly version: number;
+	readonly fragments: number;
+	readonly deletedRows: number;
+	/** Passages that no index has yet: they are found by a scan. */
+	readonly unindexedRows: number;
+	readonly indexes: readonly {
+		readonly name: string;
+		readonly type: string;
+		readonly rows: number;
+	}[];
+	/** The id of the model that made its vectors. */
+	readonly model: string;
+	/** The length of its vectors; 0 while there are none. */
+	readonly dimensions: number;
+}
+/** Options of a collection. */
+export interface CollectionOptions<M extends object = AnyMetadata> {
+	/** Any Standard Schema v1. Metadata is checked by it before it is stored, and is what it makes of it. */
+	metadataSchema?: StandardSchema<unknown, M> | undefined;
+}
+/** Options of a `Memory`. */
+export interface MemoryOptions<M extends object = AnyMetadata> extends CollectionOptions<M> {
+	/** The folder; `LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else `./data/lancedb`. */
+	path?: string | undefined;
+	/** The collection of the calls of this object, 1 to 128 of `A-Z a-z 0-9 _ - .`, no `.` at the beginning; `"documents"`. */
+	collection?: string | undefined;
+	/** The model: `"bundled"` (default), the name of another one (fetched at its first use), `{ path }`, what {@link createEmbeddingFunction} made, or a function of your own. */
+	embedding?: EmbeddingFunction | EmbedTexts | ModelSpec | string | undefined;
+	/** How documents are split. */
+	chunking?: ChunkOptions | undefined;
+	/** What happens to a document whose id is there; `"replace"`. */
+	onConflict?: OnConflict | undefined;
+	/** Leaves out texts that are there already; `false`. */
+	dedupe?: boolean | undefined;
+	/** The longest text, in bytes of UTF-8, up to 256 MiB; 10 MiB. */
+	maxTextBytes?: number | undefined;
+	/** The largest metadata of one document, in bytes of its JSON, up to 256 MiB; 16 MiB. */
+	maxMetadataBytes?: number | undefined;
+	/** Writes nothing, also no indexes: calls that would are `ERR_STORE_READ_ONLY`; `false`. */
+	readOnly?: boolean | undefined;
+	/** Whether this process keeps up indexes and files in the background; `true`. */
+	maintenance?: boolean | undefined;
+	/** The file of ONNX Runtime; the one that comes with the package. */
+	runtime?: string | undefined;
+	/** The folder where models are kept that are fetched; `APP_DATA_DIR/models`, else `./data/models`. */
+	modelCache?: string | undefined;
+	/** Told about models that are fetched. */
+	onDownload?: ((progress: DownloadProgress) => void) | undefined;
+}
+/** A document to add; where its metadata may be left out, its text alone. */
+export type DocumentInput<M extends object = AnyMetadata> = RAGDocument<M> | (Partial<M> extends M ? string : never);
+/** Options of `add` with a text. */
+export interface AddTextOptions extends AddOptions {
+	/** Your own id, 1 to 1024 characters; one is made up. */
+	id?: string | undefined;
+	/** When the document is gone: a `Date`, or milliseconds since the epoch. */
+	expiresAt?: Date | number | undefined;
+}
+/** The documents of one collection. Collections do not see each other. */
+declare class MemoryCollection<M extends object = AnyMetadata> {
+	#private;
+	/** The name of the collection. */
+	get name(): string;
+	/** The folder, absolute. */
+	get path(): string;
+	/**
+	 * Adds a document. It is stored when this resolves. One with the same id is replaced, unless `onConflict` says otherwise.
+	 *
+	 * @throws {@link MasterAgentError} `ERR_INPUT_…` for what is wrong with the document, `ERR_MEMORY_EXISTS` (with `onConflict: "error"`),
+	 * `ERR_MEMORY_MODEL` if the collection has vectors of another model, `ERR_MODEL_LOAD`, `ERR_EMBEDDING_FAILED`, `ERR_STORE_…`.
+	 *
+	 * @example
+	 * await memory.add("Some fact or note.", { source: "user" });
+	 * await memory.add({ id: "note-7", text: "Some fact or note.", metadata: { source: "user" }, ttl: 86_400_000 });
+	 */
+	add(document: DocumentInput<M>, options?: AddOptions): Promise<AddedDocument>;
+	add(text: string, metadata: M | undefined, options?: AddTextOptions): Promise<AddedDocument>;
+	/**
+	 * Adds documents, in order: up to 256 of them (or 4 MiB of text) are stored together, more in such batches. Arrays are checked as
+	 * a whole before anything is stored; of other iterables, which may be asynchronous, no more is read than is being stored.
+	 * If a later batch fails, the error's `details.added` says how many documents are in.
+	 *
+	 * @example
+	 * await memory.addMany(rows(), { onProgress: ({ done }) => console.log(done) });
+	 */
+	addMany(documents: Iterable<DocumentInput<M>> | AsyncIterable<DocumentInput<M>>, options?: AddManyOptions): Promise<AddedDocument[]>;
+	/**
+	 * Finds the passages that answer a question best, by meaning and words together unless `mode` says otherwise; best first.
+	 *
+	 * @param query a text, or with `mode: "vector"` a vector of the model's length.
+	 * @throws {@link MasterAgentError} `ERR_INPUT_INVALID`, `ERR_MEMORY_MODEL`, `ERR_MODEL_LOAD`, `ERR_EMBEDDING_FAILED`, `ERR_STORE_…`. A
+	 * collection that does not exist is an empty one.
+	 *
+	 * @example
+	 * const hits = await memory.search("relevant query", { limit: 5, filter: { source: "user" } });
+	 */
+	search(query: string | Float32Array | readonly number[], searchOptions?: SearchOptions<M>): Promise<RAGResult<M>[]>;
+	/** The document of an id; `null` if there is none. */
+	get(id: string, getOptions?: GetOptions): Promise<MemoryDocument<M> | null>;
+	/** The documents of some ids, in their order, `null` where there is none. */
+	getMany(ids: readonly string[], getOptions?: GetOptions): Promise<(MemoryDocument<M> | null)[]>;
+	/** One page of documents. */
+	list(listOptions?: ListDocumentsOptions<M>): Promise<DocumentPage<M>>;
+	/**
+	 * All documents, page by page; those that come or go meanwhile may be missed. `timeout` is for each page.
+	 *
+	 * @example
+	 * for await (const { id, text } of memory.documents({ filter: { source: "user" } })) console.log(id, text);
+	 */
+	documents(listOptions?: ListDocumentsOptions<M>): AsyncGenerator<MemoryDocument<M>, void, undefined>;
+	/**
+	 * Changes a document. What is not named stays.
+	 *
+	 * @throws {@link MasterAgentError} `ERR_MEMORY_NOT_FOUND` if there is none.
+	 *
+	 * @example
+	 * await memory.update("note-7", { metadata: { done: true }, merge: true });
+	 */
+	update(id: string, changes: DocumentChanges<M>, updateOptions?: CallOptions): Promise<MemoryDocument<M>>;
+	/**
+	 * Deletes documents by id.
+	 *
+	 * @returns how many there were.
+	 */
+	delete(ids: string | readonly string[], deleteOptions?: CallOptions): Promise<number>;
+	/**
+	 * Deletes the documents that match. An empty filter is an error: `clear()` deletes all.
+	 *
+	 * @returns how many there were.
+	 */
+	deleteMany(filter: Filter<M>, deleteOptions?: CallOptions): Promise<number>;
+	/**
+	 * Deletes all documents of the collection; the collection stays.
+	 *
+	 * @returns how many there were.
+	 */
+	clear(clearOptions?: CallOptions): Promise<number>;
+	/** How many documents there are, all or those that match. */
+	count(filter?: Filter<M>, countOptions?: CallOptions): Promise<number>;
+	/** Sizes, indexes and the model of the collection. */
+	stats(statsOptions?: CallOptions): Promise<MemoryStats>;
+	/** Compacts files, builds and completes indexes, and removes old versions, now rather than in the background. */
+	optimize(optimizeOptions?: LongCallOptions): Promise<void>;
+	/** Removes documents whose time is over, now rather than in the background. They are not found in any case. */
+	sweep(sweepOptions?: CallOptions): Promise<number>;
+	/**
+	 * Splits and embeds all documents anew with the model of this memory: after another model was chosen (`ERR_MEMORY_MODEL`), or
+	 * other `chunking`. The collection can be read meanwhile.
+	 *
+	 * @returns how many documents and passages there are now.
+	 */
+	reindex(reindexOptions?: LongCallOptions): Promise<{
+		documents: number;
+		chunks: number;
+	}>;
+	/**
+	 * Writes documents to a file as JSONL: `{ id, text, metadata, createdAt, updatedAt, expiresAt? }` a line. The file is replaced
+	 * when all is written.
+	 *
+	 * @returns how many.
+	 * @throws {@link MasterAgentError} `ERR_STORE_…`, naming the file.
+	 */
+	export(path: string, exportOptions?: ExportOptions<M>): Promise<{
+		documents: number;
+	}>;
+	/**
+	 * The lines of an export, without their ends, for writing them elsewhere.
+	 *
+	 * @example
+	 * for await (const line of memory.lines()) stream.write(`${line}\n`);
+	 */
+	lines(linesOptions?: Omit<ListDocumentsOptions<M>, "limit" | "cursor">): AsyncGenerator<string, void, undefined>;
+	/**
+	 * Adds the documents of a JSONL file, as `export` writes it. Lines that are no document are passed over and reported.
+	 *
+	 * @throws {@link MasterAgentError} `ERR_STORE_…` if the file cannot be read, and what `addMany` throws.
+	 */
+	import(path: string, importOptions?: ImportOptions): Promise<ImportResult>;
+}
+/** A passage of a text that was split. */
+export type Passage = ChunkPlace & {
+	readonly text: string;
+};
+/**
+ * Long-term memory: documents in, the right passages out. It lives in one folder, as LanceDB tables, and needs no server; any
+ * number of processes may use the folder.
+ *
+ * @example
+ * await using memory = new Memory<{ source: string; year: number }>({ path: "./data/lancedb" });
+ * await memory.add({ id: "a", text: "Some fact or note.", metadata: { source: "user", year: 2026 } });
+ * const hits = await memory.search("relevant query", { filter: { source: "user", year: { gte: 2024 } } });
+ */
+export declare class Memory<M extends object = AnyMetadata> extends MemoryCollection<M> {
+	#private;
+	/**
+	 * Touches neither the disk nor the addon: both come with the first call that needs them, and the model with the first text.
+	 *
+	 * @throws {@link MasterAgentError} `ERR_INPUT_INVALID` for an unknown option or a wrong value, also in the environment.
+	 */
+	constructor(memoryOptions?: MemoryOptions<M>);
+	/** Whether `close` was called. */
+	get closed(): boolean;
+	/** Another collection of the same folder and model. It is made by the first document that is added. */
+	collection<N extends object = AnyMetadata>(name: string, collectionOptions?: CollectionOptions<N>): MemoryCollection<N>;
+	/** All collections of the folder. */
+	collections(callOptions?: CallOptions): Promise<CollectionInfo[]>;
+	/**
+	 * Removes a collection with everything in it.
+	 *
+	 * @returns whether there was one.
+	 */
+	dropCollection(name: string, callOptions?: CallOptions): Promise<boolean>;
+	/** The vector of one text, of length 1, by the model of this memory. */
+	embedOne(text: string, embedOptions?: EmbedOptions): Promise<Float32Array>;
+	/** A vector for each text, of length 1. */
+	embedBatch(texts: readonly string[], embedOptions?: EmbedOptions): Promise<Float32Array[]>;
+	/** How many tokens of the model texts have. Of the user's own embedding function: of the bundled model. */
+	tokens(texts: readonly string[], callOptions?: CallOptions): Promise<number[]>;
+	/** How `add` would split texts: for each its passages with their places in UTF-16 units. */
+	split(texts: readonly string[], splitOptions?: ChunkOptions & CallOptions): Promise<Passage[][]>;
+	/**
+	 * Lets calls that are under way finish, ends work in the background and closes the files. May be called again; calls after it are
+	 * `ERR_CLOSED`. The memory of a task's context belongs to its master: closing it does nothing.
+	 */
+	close(): Promise<void>;
+	/** `close()`, for `await using`. */
+	[Symbol.asyncDispose](): Promise<void>;
 }
 /**
  * The sub-agents of a program by their agent type, to be augmented, so that `spawn` knows inputs and outputs by name.
@@ -316,6 +939,8 @@ export interface TaskContext {
 	readonly heartbeat: () => Promise<void>;
 	/** Spawns a child task in the same queue, with this task as its parent. */
 	readonly spawn: Spawn;
+	/** The `memory` of the master, else that of the process. Opened by its first call; its calls end with `signal`. */
+	readonly memory: Memory;
 }
 /** Where tasks are stored. */
 export interface ConnectionOptions {
@@ -345,6 +970,8 @@ export interface WorkerOptions {
 export interface MasterAgentOptions extends ConnectionOptions, WorkerOptions {
 	/** Whether a worker starts by itself with the first registered sub-agent; `true`. It does not keep the process alive. */
 	autostart?: boolean | undefined;
+	/** The memory that sub-agents get as `context.memory`; that of the process (`LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else `./data/lancedb`). It is not closed with the master. */
+	memory?: Memory | undefined;
 }
 /** How a sub-agent is registered. */
 export interface RegisterOptions {
@@ -550,6 +1177,68 @@ export declare class MasterAgent {
 	/** `close()` with its defaults, for `await using`. */
 	[Symbol.asyncDispose](): Promise<void>;
 }
+/** Which collection a function is about. */
+export interface InCollection {
+	/** 1 to 128 of `A-Z a-z 0-9 _ - .`, no `.` at the beginning; `"documents"`. */
+	collection?: string | undefined;
+}
+/**
+ * Adds a document, given as such or as its text, to the memory of the process (`LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else
+ * `./data/lancedb`). It is stored when this resolves.
+ *
+ * @example
+ * await addDocument("Some fact or note.", { source: "user" });
+ * await addDocument({ id: "note-7", text: "Some fact or note." });
+ */
+export declare function addDocument(document: RAGDocument, options?: AddOptions & InCollection): Promise<AddedDocument>;
+export declare function addDocument(text: string, metadata?: AnyMetadata, options?: AddTextOptions & InCollection): Promise<AddedDocument>;
+/** Adds documents, or texts; see {@link MemoryCollection.addMany}. */
+export declare function addDocuments(documents: Iterable<RAGDocument | string> | AsyncIterable<RAGDocument | string>, options?: AddManyOptions & InCollection): Promise<AddedDocument[]>;
+/**
+ * Adds a text with its metadata to the memory of the process.
+ *
+ * @example
+ * await addRAGDocument("Some fact or note.", { source: "user" });
+ * const hits = await ragRetrieve("relevant query", { limit: 5 });
+ */
+export declare function addRAGDocument(text: string, metadata?: AnyMetadata, options?: AddTextOptions & InCollection): Promise<AddedDocument>;
+/** Adds documents, or texts; the same as {@link addDocuments}. */
+export declare function addRAGDocuments(documents: Iterable<RAGDocument | string> | AsyncIterable<RAGDocument | string>, options?: AddManyOptions & InCollection): Promise<AddedDocument[]>;
+/** Finds passages in the memory of the process; the same as {@link ragRetrieve}, and takes a vector too. */
+export declare function search(query: string | Float32Array | readonly number[], options?: SearchOptions & InCollection): Promise<RAGResult[]>;
+/**
+ * Finds the passages in the memory of the process that answer a question best.
+ *
+ * @example
+ * const hits = await ragRetrieve("relevant query", { limit: 5, filter: { source: "user", year: { gte: 2024 } } });
+ * for (const { score, text, metadata } of hits) console.log(score, text, metadata);
+ */
+export declare function ragRetrieve(query: string, options?: SearchOptions & InCollection): Promise<RAGResult[]>;
+/** The vector of one text, of length 1, by the model of the package: 384 numbers. */
+export declare function embedOne(text: string, options?: EmbedOptions): Promise<Float32Array>;
+/** A vector for each text, of length 1. The vector of a text does not depend on the texts beside it. */
+export declare function embedBatch(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
+/** The connection of the process to its memory. */
+export interface MemoryConnection {
+	/** The folder, absolute. */
+	readonly path: string;
+	/** The memory itself. */
+	readonly memory: Memory;
+	/** All collections. */
+	collections(options?: CallOptions): Promise<CollectionInfo[]>;
+	/** Their names, which are those of the LanceDB tables. */
+	tableNames(options?: CallOptions): Promise<string[]>;
+	/** Closes the memory of the process. The next function that needs it opens it again. */
+	close(): Promise<void>;
+	/** `close()`, for `await using`. */
+	[Symbol.asyncDispose](): Promise<void>;
+}
+/**
+ * The connection of the functions of this module.
+ *
+ * @throws {@link MasterAgentError} `ERR_STORE_…` if the folder cannot be used.
+ */
+export declare function getConnection(options?: CallOptions): Promise<MemoryConnection>;
 /** The queue of tasks. */
 export declare const QUEUE_NAME = "master-agent-tasks";
 /** What a job gets that is added without options. Times in milliseconds. */
@@ -783,4 +1472,4 @@ export declare function enqueueTask<T extends AgentTypeName>(payload: TaskPayloa
 /** Adds tasks to the default queue, in order, with the same options; see `TaskQueue.addBulk` for what is atomic. */
 export declare function enqueueTasks(payloads: readonly TaskPayload[], opts?: Omit<JobOptions, "jobId">): Promise<JobHandle[]>;
 
-export type { SubAgentRegistry };
+export type { MemoryCollection, SubAgentRegistry };

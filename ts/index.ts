@@ -3,6 +3,63 @@ export { EchoSubAgent } from "./echo";
 export { ERROR_CODES, type ErrorCode, MasterAgentError, type MasterAgentErrorOptions, UnrecoverableError } from "./errors";
 export type { EventStreamOptions, Listener, TaskEventStream } from "./events";
 export { type AgentTypeName, MasterAgent, type ResultsOf, type RunOptions } from "./master-agent";
+export type { AddTextOptions, DocumentInput, MemoryCollection } from "./memory/collection";
+export {
+  addDocument,
+  addDocuments,
+  addRAGDocument,
+  addRAGDocuments,
+  embedBatch,
+  embedOne,
+  getConnection,
+  type InCollection,
+  type MemoryConnection,
+  ragRetrieve,
+  search,
+} from "./memory/default";
+export {
+  createEmbeddingFunction,
+  type EmbeddedTexts,
+  type EmbeddingFunction,
+  type EmbeddingFunctionOptions,
+  type EmbedOptions,
+  type EmbedRequest,
+  type EmbedTexts,
+  type ModelSpec,
+} from "./memory/embedding";
+export type { Filter, FilterCondition, FilterOperators, FilterPath, FilterValue, FreeFilter, TypedFilter } from "./memory/filter";
+export { Memory, type Passage } from "./memory/memory";
+export type {
+  AddedDocument,
+  AddManyOptions,
+  AddOptions,
+  AnyMetadata,
+  CallOptions,
+  ChunkOptions,
+  ChunkPlace,
+  CollectionInfo,
+  CollectionOptions,
+  DocumentChanges,
+  DocumentPage,
+  DownloadProgress,
+  ExportOptions,
+  GetOptions,
+  ImportOptions,
+  ImportResult,
+  ListDocumentsOptions,
+  LongCallOptions,
+  MemoryDocument,
+  MemoryOptions,
+  MemoryStats,
+  OnConflict,
+  Progress,
+  RAGDocument,
+  RAGResult,
+  RerankAnswer,
+  RerankFunction,
+  SearchMode,
+  SearchOptions,
+} from "./memory/types";
 export { DEFAULT_JOB_OPTS, QUEUE_NAME } from "./options";
 export { getSubAgentRegistry, registerSubAgent, type SubAgentRegistry, unregisterSubAgent } from "./registry";
 export type { StandardSchema, StandardSchemaIssue, StandardSchemaResult } from "./schema";

@@ -5,6 +5,7 @@ import { Connection, closeWith } from "./connection";
 import { control, lookUp } from "./control";
 import { closedError, Failure, invalid, MasterAgentError } from "./errors";
 import { EventHub, type EventStreamOptions, type Listener, type TaskEventStream } from "./events";
+import { type Memory, memoryOption } from "./memory/memory";
 import { boolean, integer, JobDefaults, jobId, options, show, stopTimeout, waitOptions } from "./options";
 import { DEFAULT_PAYLOAD_LIMIT } from "./payload";
 import { resultOfJob, taskEvent, taskFailed, taskResult } from "./result";
@@ -53,6 +54,7 @@ const MASTER_KEYS: ReadonlySet<keyof MasterAgentOptions> = new Set<keyof MasterA
   "lease",
   "stallTimeout",
   "autostart",
+  "memory",
 ]);
 const RUN_KEYS: ReadonlySet<keyof RunOptions> = new Set<keyof RunOptions>(["timeout", "signal", "task"]);
 
@@ -79,6 +81,7 @@ export class MasterAgent {
   readonly #spawner: Spawner;
   readonly #events: EventHub;
   readonly #candidate: Candidate;
+  readonly #memory: Memory | undefined;
   /** Whether this master may begin by itself: until it is stopped or closed. */
   #offered = false;
   #worker: Worker | undefined;
@@ -98,10 +101,11 @@ export class MasterAgent {
     const given = options(masterOptions, "options", MASTER_KEYS) as MasterAgentOptions;
     this.#store = storeConfig(given);
     this.#workerConfig = workerConfig(given);
-    const { payloadLimit, defaultJobOptions, autostart } = given;
+    const { payloadLimit, defaultJobOptions, autostart, memory } = given;
     const limit = payloadLimit === undefined ? DEFAULT_PAYLOAD_LIMIT : integer(payloadLimit, "options.payloadLimit", 1, 2 ** 28);
     const defaults = new JobDefaults(defaultJobOptions, "options.defaultJobOptions");
     const startsItself = autostart === undefined || boolean(autostart, "options.autostart");
+    this.#memory = memory === undefined ? undefined : memoryOption(memory, "options.memory");
     this.#connection = new Connection(this.#store);
     this.#spawner = new Spawner(this.#connection, defaults, limit);
     this.#events = new EventHub((on) => this.#wantEvents(on));
@@ -366,7 +370,7 @@ export class MasterAgent {
       return undefined;
     }
     clearTimeout(this.#retry);
-    const worker = new Worker(this.#connection, this.#spawner, this.#workerConfig);
+    const worker = new Worker(this.#connection, this.#spawner, this.#workerConfig, this.#memory);
     this.#connection.onHealth = (error) => this.#events.emit("health", { error: error === null ? null : error.toError() });
     const failure = await worker.start(held);
     if (failure === undefined) {

@@ -1,7 +1,8 @@
 /**
  * The only file that loads the addon. What crosses the boundary is typed here; what is done with it
- * lives in `connection.ts`.
+ * lives in `connection.ts` and `memory/client.ts`.
  */
+import { dirname, join } from "node:path";
 import { MasterAgentError, type NativeError } from "./errors";
 
 /** How a session of the addon is opened. */
@@ -86,12 +87,56 @@ export type Message =
   | [kind: 8, events: NativeEvent[]]
   | [kind: 9, error: NativeError | null];
 
+/** Which model makes the vectors; `external`: a function of the user, whose vectors come with the calls. */
+export type NativeModel =
+  | { readonly kind: "bundled"; readonly folder: string }
+  | { readonly kind: "folder"; readonly folder: string }
+  | { readonly kind: "named"; readonly name: string; readonly cache: string }
+  | {
+      readonly kind: "external";
+      readonly id: string;
+      readonly dimensions: number | null;
+      /** The longest passage, in tokens; that of the bundled model. */
+      readonly maxTokens?: number;
+      /** The folder of the model whose tokenizer counts them. */
+      readonly tokenizer: string;
+    };
+
+/** How a memory of the addon is opened. */
+export interface NativeMemoryOptions {
+  /** Absolute. */
+  readonly folder: string;
+  readonly model: NativeModel;
+  /** The file of ONNX Runtime; found if absent. */
+  readonly runtime?: string;
+  readonly readOnly?: boolean;
+  readonly maintenance?: boolean;
+}
+
+/** What a call of a memory answers; `error` and `value` are JSON. */
+export interface NativeMemoryReply {
+  readonly error?: string | null | undefined;
+  readonly value?: string | null | undefined;
+  readonly vectors?: Float32Array | null | undefined;
+}
+
+/** The native class of memory. Its promises do not reject. */
+export interface NativeMemory {
+  call(request: string, vectors?: Float32Array | null): Promise<NativeMemoryReply>;
+  close(): Promise<void>;
+}
+
+/** Opens a memory, which touches nothing yet; `onEvent` gets JSON. */
+export type OpenMemory = (options: string, onEvent: (event: string) => void) => NativeMemory;
+
 interface Addon {
   Session: new (options: SessionOptions, wake: () => void) => Session;
+  Memory: new (options: string, onEvent: (event: string) => void) => NativeMemory;
 }
 
 let addon: Addon | undefined;
 let override: OpenSession | undefined;
+let memoryOverride: OpenMemory | undefined;
 
 /** Opens a session of the addon, which is loaded at the first call. */
 export function openSession(options: SessionOptions, wake: () => void): Session {
@@ -109,6 +154,35 @@ export function replaceSession(open: OpenSession): () => void {
   return () => {
     override = before;
   };
+}
+
+/** Opens a memory of the addon, which is loaded at the first call. */
+export function openMemory(options: string, onEvent: (event: string) => void): NativeMemory {
+  if (memoryOverride !== undefined) {
+    return memoryOverride(options, onEvent);
+  }
+  addon ??= load();
+  return new addon.Memory(options, onEvent);
+}
+
+/** Replaces the memory of the addon, for tests; returns what undoes it. */
+export function replaceMemory(open: OpenMemory): () => void {
+  const before = memoryOverride;
+  memoryOverride = open;
+  return () => {
+    memoryOverride = before;
+  };
+}
+
+const MODEL_PACKAGE = "master-agent-model-all-minilm-l6-v2";
+
+/** The folder of the bundled model: that of its package, or of its source where this one is a checkout. */
+export function bundledModelFolder(): string {
+  try {
+    return dirname(require.resolve(`${MODEL_PACKAGE}/package.json`));
+  } catch {
+    return join(__dirname, "..", "npm", MODEL_PACKAGE.replace("master-agent-", ""));
+  }
 }
 
 function load(): Addon {

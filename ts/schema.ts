@@ -1,4 +1,4 @@
-/** Standard Schema v1 (zod, valibot, arktype, …) on a sub-agent's input. Only the interface is known here, no library. */
+/** Standard Schema v1 (zod, valibot, arktype, …) on inputs of sub-agents and metadata of documents. Only the interface is known here, no library. */
 import { MasterAgentError } from "./errors";
 
 /** A schema of any library that follows Standard Schema v1 (https://standardschema.dev). */
@@ -31,54 +31,69 @@ export function isStandardSchema(value: unknown): value is StandardSchema {
   return typeof standard === "object" && standard !== null && typeof standard.validate === "function";
 }
 
+/** What is checked, for messages. */
+export interface SchemaUse {
+  /** What the value is called, and its path begins with: `input`, `documents[3].metadata`. */
+  readonly subject: string;
+  /** What the schema is called. */
+  readonly schema: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
 /**
  * The value that the schema makes of `value`. Throws, or rejects with, `ERR_INPUT_SCHEMA`, which lists every issue with its path.
+ * A text in the place of `use` is an agent type, whose input is checked.
  */
-export function checkSchema(schema: StandardSchema, value: unknown, agentType: string): unknown {
+export function checkSchema(schema: StandardSchema, value: unknown, use: string | SchemaUse): unknown {
+  if (typeof use === "string") {
+    const named = `the inputSchema of sub-agent ${JSON.stringify(use)}`;
+    use = { subject: "input", schema: named, details: { agentType: use } };
+  }
+  const checked = use;
   let answer: StandardSchemaResult<unknown> | Promise<StandardSchemaResult<unknown>>;
   try {
     answer = schema["~standard"].validate(value);
   } catch (cause) {
-    throw brokenSchema(agentType, cause);
+    throw brokenSchema(checked, cause);
   }
   if (typeof (answer as Partial<PromiseLike<unknown>> | null)?.then === "function") {
     return Promise.resolve(answer).then(
-      (result) => unwrap(result, agentType),
+      (result) => unwrap(result, checked),
       (cause) => {
-        throw brokenSchema(agentType, cause);
+        throw brokenSchema(checked, cause);
       },
     );
   }
-  return unwrap(answer as StandardSchemaResult<unknown>, agentType);
+  return unwrap(answer as StandardSchemaResult<unknown>, checked);
 }
 
-function unwrap(result: StandardSchemaResult<unknown>, agentType: string): unknown {
+function unwrap(result: StandardSchemaResult<unknown>, use: SchemaUse): unknown {
   if (typeof result !== "object" || result === null) {
-    throw brokenSchema(agentType, undefined);
+    throw brokenSchema(use, undefined);
   }
   if (result.issues === undefined) {
     return result.value;
   }
-  const issues = [...result.issues].map((issue) => ({ path: pathOf(issue), message: String(issue.message) }));
+  const issues = [...result.issues].map((issue) => ({ path: pathOf(use.subject, issue), message: String(issue.message) }));
   const shown = issues.slice(0, 5).map((issue) => `${issue.path}: ${issue.message}`);
   const rest = issues.length > shown.length ? ` (and ${issues.length - shown.length} more)` : "";
   throw new MasterAgentError(
     "ERR_INPUT_SCHEMA",
-    `The input does not fit the inputSchema of sub-agent ${JSON.stringify(agentType)}: ${shown.join("; ")}${rest}`,
-    { details: { agentType, issues } },
+    `${use.subject === "input" ? "The input" : use.subject} does not fit ${use.schema}: ${shown.join("; ")}${rest}`,
+    { details: { ...use.details, issues } },
   );
 }
 
-function brokenSchema(agentType: string, cause: unknown): MasterAgentError {
-  return new MasterAgentError(
-    "ERR_INPUT_SCHEMA",
-    `The inputSchema of sub-agent ${JSON.stringify(agentType)} failed instead of answering; see cause`,
-    { cause, details: { agentType } },
-  );
+function brokenSchema(use: SchemaUse, cause: unknown): MasterAgentError {
+  const name = `${use.schema[0]?.toUpperCase()}${use.schema.slice(1)}`;
+  return new MasterAgentError("ERR_INPUT_SCHEMA", `${name} failed instead of answering; see cause`, {
+    cause,
+    details: use.details,
+  });
 }
 
-function pathOf(issue: StandardSchemaIssue): string {
-  let path = "input";
+function pathOf(subject: string, issue: StandardSchemaIssue): string {
+  let path = subject;
   for (const part of issue.path ?? []) {
     const key = typeof part === "object" ? part.key : part;
     path += typeof key === "number" ? `[${key}]` : `.${String(key)}`;

@@ -1,5 +1,6 @@
 /** The public types. Times are milliseconds, points in time milliseconds since the Unix epoch, ids strings. */
 import type { MasterAgentError } from "./errors";
+import type { Memory } from "./memory/memory";
 import type { StandardSchema } from "./schema";
 
 /**
@@ -302,6 +303,8 @@ export interface TaskContext {
   readonly heartbeat: () => Promise<void>;
   /** Spawns a child task in the same queue, with this task as its parent. */
   readonly spawn: Spawn;
+  /** The `memory` of the master, else that of the process. Opened by its first call; its calls end with `signal`. */
+  readonly memory: Memory;
 }
 
 /** Where tasks are stored. */
@@ -334,6 +337,8 @@ export interface WorkerOptions {
 export interface MasterAgentOptions extends ConnectionOptions, WorkerOptions {
   /** Whether a worker starts by itself with the first registered sub-agent; `true`. It does not keep the process alive. */
   autostart?: boolean | undefined;
+  /** The memory that sub-agents get as `context.memory`; that of the process (`LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else `./data/lancedb`). It is not closed with the master. */
+  memory?: Memory | undefined;
 }
 
 /** How a sub-agent is registered. */

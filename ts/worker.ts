@@ -8,6 +8,8 @@ import type { WorkerConfig } from "./config";
 import type { Connection, WorkerPort } from "./connection";
 import { Failure, invalid, MasterAgentError, type NativeError } from "./errors";
 import { failureOf } from "./failure";
+import { defaultMemory } from "./memory/default";
+import type { Memory } from "./memory/memory";
 import type { ClaimedJob } from "./native";
 import { show } from "./options";
 import { toJson } from "./payload";
@@ -39,16 +41,18 @@ export class Worker implements WorkerPort {
   readonly #connection: Connection;
   readonly #spawner: Spawner;
   readonly #config: WorkerConfig;
+  readonly #memory: Memory | undefined;
   readonly #running = new Map<number, Context>();
   /** Outcomes that go out in one call at the most, so that the engine's commit overlaps with handlers. */
   readonly #most: number;
   #unsubscribe: (() => void) | undefined;
   #agentsQueued = false;
 
-  constructor(connection: Connection, spawner: Spawner, config: WorkerConfig) {
+  constructor(connection: Connection, spawner: Spawner, config: WorkerConfig, memory?: Memory) {
     this.#connection = connection;
     this.#spawner = spawner;
     this.#config = config;
+    this.#memory = memory;
     this.#most = Math.max(1, config.concurrency >> 1);
   }
 
@@ -228,6 +232,11 @@ export class Worker implements WorkerPort {
   get spawner(): Spawner {
     return this.#spawner;
   }
+
+  /** @internal What the contexts of its tasks have as their memory. */
+  get memory(): Memory {
+    return this.#memory ?? defaultMemory();
+  }
 }
 
 /** The context of one attempt. */
@@ -236,6 +245,7 @@ class Context implements TaskContext {
   readonly #job: ClaimedJob;
   #controller: AbortController | undefined;
   #reason: MasterAgentError | undefined;
+  #memory: Memory | undefined;
 
   constructor(worker: Worker, job: ClaimedJob) {
     this.#worker = worker;
@@ -306,6 +316,10 @@ class Context implements TaskContext {
     const spawn = (first: unknown, input?: unknown, taskOptions?: unknown) =>
       this.#worker.spawner.spawn(first, input, taskOptions, this.taskId);
     return spawn as Spawn;
+  }
+  get memory(): Memory {
+    this.#memory ??= this.#worker.memory.boundTo(this.signal);
+    return this.#memory;
   }
 
   #note(body: string): Promise<void> {
