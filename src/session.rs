@@ -37,12 +37,12 @@ pub struct Session {
 }
 
 /// An error with our code in its message, which TypeScript turns into its own class.
-fn throw(fault: &Fault) -> Error {
+pub(crate) fn throw(fault: &Fault) -> Error {
     Error::from_reason(fault.to_json())
 }
 
 /// A panic must not cross into JavaScript: it would end the process.
-fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, Fault>) -> Result<T> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> std::result::Result<T, Fault>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(|fault| throw(&fault)),
         Err(_) => Err(throw(&Fault::new(ErrorCode::Internal, "the addon panicked; please report this"))),
