@@ -1,0 +1,187 @@
+//! The model of the package: a session for each thread, each on that thread alone.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use master_agent_core::ErrorCode;
+use ort::environment::Environment;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{Tensor, TensorElementType};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokenizers::Tokenizer;
+
+use super::{Model, Parts, normalised, options, text};
+use crate::{Error, Result};
+
+/// `model.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    id: String,
+    dimensions: usize,
+    /// With the special tokens.
+    max_tokens: usize,
+    files: std::collections::HashMap<String, FileOf>,
+}
+
+#[derive(Deserialize)]
+struct FileOf {
+    bytes: u64,
+    sha256: String,
+}
+
+pub(super) fn open(folder: &Path, environment: Environment) -> Result<Parts> {
+    let manifest_path = folder.join("model.json");
+    let manifest: Manifest = serde_json::from_slice(&options::read(&manifest_path)?).map_err(|error| damaged(&manifest_path, &error.to_string()))?;
+    let model_path = folder.join("model.onnx");
+    let tokenizer_path = folder.join("tokenizer.json");
+    let model = Arc::new(verified_size(&model_path, &manifest)?);
+    let tokenizer_json = verified_size(&tokenizer_path, &manifest)?;
+    // The session, the tokenizer and the checksum take about as long as each other, and none needs the others.
+    let (session, tokenizer, checks) = std::thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| {
+            let check = verified_sum(&tokenizer_path, &tokenizer_json, &manifest);
+            check.and_then(|()| Tokenizer::from_bytes(&tokenizer_json).map_err(|error| damaged(&tokenizer_path, &error.to_string())))
+        });
+        let check = scope.spawn(|| verified_sum(&model_path, &model, &manifest));
+        let session = session(&environment, &model, &model_path);
+        (session, tokenizer.join(), check.join())
+    });
+    // A checksum says more than what else went wrong with the bytes.
+    checks.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let tokenizer = Arc::new(text::plain(tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?));
+    let max_tokens = manifest.max_tokens.saturating_sub(text::frame(&tokenizer));
+    let plan = Plan { tokenizer: Arc::clone(&tokenizer), max_tokens };
+    let first = Box::new(Plain::new(session?, plan.clone(), &model_path)?);
+    drop(model);
+    let make = Box::new(move || -> Result<Box<dyn Model>> {
+        let bytes = options::read(&model_path)?;
+        Ok(Box::new(Plain::new(self::session(&environment, &bytes, &model_path)?, plan.clone(), &model_path)?))
+    });
+    Ok(Parts { id: manifest.id, dimensions: manifest.dimensions, max_tokens, tokenizer, first, make, sessions: None })
+}
+
+fn damaged(path: &Path, reason: &str) -> Error {
+    let text = format!("The file {} of the model is damaged: {}. Install the package of the model again.", path.display(), reason.trim_end_matches('.'));
+    Error::new(ErrorCode::ModelLoad, text)
+}
+
+fn entry<'a>(path: &Path, manifest: &'a Manifest) -> Result<&'a FileOf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    manifest.files.get(&*name).ok_or_else(|| damaged(&path.with_file_name("model.json"), &format!("it does not name {name}")))
+}
+
+fn verified_size(path: &Path, manifest: &Manifest) -> Result<Vec<u8>> {
+    let bytes = options::read(path)?;
+    let wanted = entry(path, manifest)?.bytes;
+    if bytes.len() as u64 != wanted {
+        return Err(damaged(path, &format!("it has {} bytes in place of {wanted}", bytes.len())));
+    }
+    Ok(bytes)
+}
+
+fn verified_sum(path: &Path, bytes: &[u8], manifest: &Manifest) -> Result<()> {
+    let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == entry(path, manifest)?.sha256 { Ok(()) } else { Err(damaged(path, "its SHA-256 is not that of model.json")) }
+}
+
+fn session(environment: &Environment, model: &[u8], path: &Path) -> Result<Session> {
+    let build = || -> std::result::Result<Session, String> {
+        let reason = |error: ort::Error<ort::session::builder::SessionBuilder>| error.to_string();
+        let mut builder = Session::builder(environment).map_err(|error| error.to_string())?;
+        builder = builder.with_optimization_level(GraphOptimizationLevel::Level3).map_err(reason)?;
+        builder = builder.with_intra_threads(1).map_err(reason)?;
+        builder = builder.with_inter_threads(1).map_err(reason)?;
+        builder = builder.with_intra_op_spinning(false).map_err(reason)?;
+        builder = builder.with_flush_to_zero().map_err(reason)?;
+        builder.commit_from_memory(model).map_err(|error| error.to_string())
+    };
+    build().map_err(|reason| {
+        let text = format!("ONNX Runtime could not load the model {}: {}.", path.display(), reason.trim_end_matches('.'));
+        Error::new(ErrorCode::ModelLoad, text)
+    })
+}
+
+#[derive(Clone)]
+struct Plan {
+    tokenizer: Arc<Tokenizer>,
+    max_tokens: usize,
+}
+
+/// Which of an encoding's rows an input of the graph takes.
+#[derive(Clone, Copy)]
+enum Row {
+    Ids,
+    Mask,
+    Types,
+}
+
+struct Plain {
+    session: Session,
+    inputs: Vec<(String, Row)>,
+    plan: Plan,
+}
+
+impl Plain {
+    fn new(session: Session, plan: Plan, path: &Path) -> Result<Self> {
+        let unknown = |text: String| Error::new(ErrorCode::ModelLoad, format!("The model {} {text}.", PathBuf::from(path).display()));
+        let row = |input: &ort::value::Outlet| {
+            let row = match input.name() {
+                "input_ids" => Row::Ids,
+                "attention_mask" => Row::Mask,
+                "token_type_ids" => Row::Types,
+                other => return Err(unknown(format!("wants an input {other:?}, which is not known here"))),
+            };
+            if input.dtype().tensor_type() != Some(TensorElementType::Int64) {
+                return Err(unknown(format!("wants {:?} as something else than 64-bit integers", input.name())));
+            }
+            Ok((input.name().to_owned(), row))
+        };
+        let inputs = session.inputs().iter().map(row).collect::<Result<_>>()?;
+        match session.outputs() {
+            [output] if output.dtype().tensor_type() == Some(TensorElementType::Float32) => Ok(Self { session, inputs, plan }),
+            _ => Err(unknown("does not give one tensor of 32-bit numbers".into())),
+        }
+    }
+}
+
+impl Model for Plain {
+    fn run(&mut self, _query: &str, text: &str) -> Result<Vec<f32>> {
+        let (_, encoding) = text::head(&self.plan.tokenizer, text, self.plan.max_tokens)?;
+        let encoding = text::framed(&self.plan.tokenizer, encoding)?;
+        let tensor = |row: Row| {
+            let numbers = match row {
+                Row::Ids => encoding.get_ids(),
+                Row::Mask => encoding.get_attention_mask(),
+                Row::Types => encoding.get_type_ids(),
+            };
+            Tensor::from_array(([1, numbers.len()], numbers.iter().map(|&number| i64::from(number)).collect::<Vec<_>>()))
+        };
+        let inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = self
+            .inputs
+            .iter()
+            .map(|(name, row)| Ok((Cow::from(name.as_str()), tensor(*row).map_err(failed)?.into())))
+            .collect::<Result<_>>()?;
+        let outputs = self.session.run(inputs).map_err(failed)?;
+        let (shape, data) = outputs[0].try_extract_tensor::<f32>().map_err(failed)?;
+        let vector = match **shape {
+            [1, _] => data.to_vec(),
+            [1, tokens, width] if tokens > 0 && width > 0 => mean(data, width as usize),
+            _ => return Err(Error::new(ErrorCode::EmbeddingFailed, format!("The model gave a tensor of shape {shape}."))),
+        };
+        normalised(vector)
+    }
+}
+
+/// The mean of the rows: without padding, each is one of the text.
+fn mean(data: &[f32], width: usize) -> Vec<f32> {
+    let rows = data.len() / width;
+    (0..width).map(|column| data.iter().skip(column).step_by(width).sum::<f32>() / rows as f32).collect()
+}
+
+fn failed(error: ort::Error) -> Error {
+    Error::new(ErrorCode::EmbeddingFailed, format!("ONNX Runtime failed: {error}."))
+}
