@@ -96,7 +96,18 @@ const bundleOptions = {
 };
 
 /** The command line uses the library as any program does, and shares its state with the modules that it loads. */
-const cliOptions = { ...bundleOptions, entryPoints: { cli: "ts/cli/main.ts" }, external: ["master-agent"] };
+const cliOptions = { ...bundleOptions, entryPoints: { cli: "ts/cli/main.ts" }, external: ["master-agent"], metafile: true };
+
+/** What must be said of the packages that are in a bundle: their licences, as comments. */
+function notices({ inputs }) {
+  const folders = Object.keys(inputs).flatMap((path) => /^.*\bnode_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []);
+  return [...new Set(folders)].sort().map((folder) => {
+    const { name, version } = JSON.parse(read(`${folder}/package.json`));
+    const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e\b/i.test(entry));
+    const text = read(`${folder}/${file}`).replaceAll("\r\n", "\n").replaceAll("*/", "* /").trim();
+    return `\n/*\n${name} ${version}\n\n${text}\n*/\n`;
+  });
+}
 
 const esbuild = () => createRequire(import.meta.url)(tool("esbuild"));
 
@@ -119,7 +130,10 @@ export async function buildBundle() {
       sourcemap: "linked",
     });
     const commands = await esbuild().build({ ...cliOptions, format: "cjs", outExtension: { ".js": ".cjs" } });
-    const outputs = [...bundle.outputFiles, ...commands.outputFiles];
+    const outputs = [
+      ...bundle.outputFiles,
+      ...commands.outputFiles.map(({ path, text }) => ({ path, text: text + notices(commands.metafile).join("") })),
+    ];
     const changed = outputs.map(({ path, text }) => write(relative(root, path), text)).includes(true);
     write("index.mjs", entryModule(await exportedValues()));
     process.stdout.write(`bundle: ${changed ? "written" : "unchanged"}\n`);

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { JobInfo, JobState, LogLine, TaskQueue } from "master-agent";
-import { type CommandName, guess, type OptionName, text, UsageError, wholeNumber } from "./arguments";
+import type { CommandName } from "./commands";
 import { described } from "./failure";
 import { ownLibrary } from "./library";
 import {
@@ -20,9 +20,7 @@ import {
   type Style,
   table,
 } from "./terminal";
-
-/** The options that were given. */
-export type Values = Partial<Record<OptionName, string | true>>;
+import { guess, text, UsageError, type Values, wholeNumber } from "./values";
 
 /** What an embedded store keeps its state in. */
 const FILE = "state.db";

@@ -1,9 +1,11 @@
 /** The `master-agent` command: reads the arguments, runs the command, and turns what fails into an exit code. */
-import { readArguments, UsageError } from "./arguments";
+import { readArguments } from "./arguments";
 import { report } from "./failure";
 import { changeJobs, listJobs, showJob, showStatus } from "./inspect";
 import { ownVersion } from "./library";
+import { runMemory } from "./memory-commands";
 import { guardOutput, print, printError } from "./terminal";
+import { UsageError } from "./values";
 import { runWorker } from "./worker";
 
 /** Runs the command line. Exit codes: 0 done, 1 failed, 2 not understood. */
@@ -38,8 +40,13 @@ export async function main(args: readonly string[]): Promise<void> {
       case "jobs show":
         await showJob(operands, values);
         break;
-      default:
+      case "jobs retry":
+      case "jobs cancel":
+      case "jobs remove":
         await changeJobs(name, operands, values);
+        break;
+      default:
+        await runMemory(name, operands, values);
     }
   } catch (error) {
     if (error instanceof UsageError) {

@@ -5,8 +5,8 @@ import { createRequire } from "node:module";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { AnySubAgent, MasterAgentError } from "master-agent";
-import { guess } from "./arguments";
 import type { Library } from "./library";
+import { guess } from "./values";
 
 const JAVASCRIPT = [".js", ".mjs", ".cjs"];
 const TYPESCRIPT = [".ts", ".mts", ".cts", ".tsx"];

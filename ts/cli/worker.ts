@@ -1,14 +1,13 @@
 /** `master-agent worker`: a process that runs the sub-agents of a module. */
 import { hostname } from "node:os";
 import type { MasterAgent } from "master-agent";
-import { text, wholeNumber } from "./arguments";
 import { report } from "./failure";
-import type { Values } from "./inspect";
 import { Journal } from "./journal";
 import { libraryOf, ownLibrary } from "./library";
 import { loadModule, moduleFile, registerExports } from "./module";
 import { ignoreStop, onStop } from "./signals";
 import { paint, printError } from "./terminal";
+import { text, type Values, wholeNumber } from "./values";
 import { superviseWorker, WATCHED } from "./watch";
 
 const LONGEST = 86_400_000;
