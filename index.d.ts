@@ -476,6 +476,8 @@ export interface CollectionOptions<M extends object = AnyMetadata> {
 	/** Any Standard Schema v1. Metadata is checked by it before it is stored, and is what it makes of it. */
 	metadataSchema?: StandardSchema<unknown, M> | undefined;
 }
+/** What {@link createEmbeddingFunction} made. Without its call signature, so that the parameters of a function of your own are inferred. */
+export type MadeEmbedding = Pick<EmbeddingFunction, keyof EmbeddingFunction>;
 /** Options of a `Memory`. */
 export interface MemoryOptions<M extends object = AnyMetadata> extends CollectionOptions<M> {
 	/** The folder; `LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else `./data/lancedb`. */
@@ -483,7 +485,7 @@ export interface MemoryOptions<M extends object = AnyMetadata> extends Collectio
 	/** The collection of the calls of this object, 1 to 128 of `A-Z a-z 0-9 _ - .`, no `.` at the beginning; `"documents"`. */
 	collection?: string | undefined;
 	/** The model: `"bundled"` (default), the name of another one (fetched at its first use), `{ path }`, what {@link createEmbeddingFunction} made, or a function of your own. */
-	embedding?: EmbeddingFunction | EmbedTexts | ModelSpec | string | undefined;
+	embedding?: string | ModelSpec | EmbedTexts | MadeEmbedding | undefined;
 	/** How documents are split. */
 	chunking?: ChunkOptions | undefined;
 	/** What happens to a document whose id is there; `"replace"`. */
@@ -971,7 +973,7 @@ export interface MasterAgentOptions extends ConnectionOptions, WorkerOptions {
 	/** Whether a worker starts by itself with the first registered sub-agent; `true`. It does not keep the process alive. */
 	autostart?: boolean | undefined;
 	/** The memory that sub-agents get as `context.memory`; that of the process (`LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else `./data/lancedb`). It is not closed with the master. */
-	memory?: Memory | undefined;
+	memory?: Memory<any> | undefined;
 }
 /** How a sub-agent is registered. */
 export interface RegisterOptions {

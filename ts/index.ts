@@ -48,6 +48,7 @@ export type {
   ImportResult,
   ListDocumentsOptions,
   LongCallOptions,
+  MadeEmbedding,
   MemoryDocument,
   MemoryOptions,
   MemoryStats,

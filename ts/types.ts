@@ -338,7 +338,8 @@ export interface MasterAgentOptions extends ConnectionOptions, WorkerOptions {
   /** Whether a worker starts by itself with the first registered sub-agent; `true`. It does not keep the process alive. */
   autostart?: boolean | undefined;
   /** The memory that sub-agents get as `context.memory`; that of the process (`LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else `./data/lancedb`). It is not closed with the master. */
-  memory?: Memory | undefined;
+  // biome-ignore lint/suspicious/noExplicitAny: whatever its metadata
+  memory?: Memory<any> | undefined;
 }
 
 /** How a sub-agent is registered. */

@@ -288,6 +288,9 @@ export interface CollectionOptions<M extends object = AnyMetadata> {
   metadataSchema?: StandardSchema<unknown, M> | undefined;
 }
 
+/** What {@link createEmbeddingFunction} made. Without its call signature, so that the parameters of a function of your own are inferred. */
+export type MadeEmbedding = Pick<EmbeddingFunction, keyof EmbeddingFunction>;
+
 /** Options of a `Memory`. */
 export interface MemoryOptions<M extends object = AnyMetadata> extends CollectionOptions<M> {
   /** The folder; `LANCEDB_PATH`, else `APP_DATA_DIR/lancedb`, else `./data/lancedb`. */
@@ -295,7 +298,7 @@ export interface MemoryOptions<M extends object = AnyMetadata> extends Collectio
   /** The collection of the calls of this object, 1 to 128 of `A-Z a-z 0-9 _ - .`, no `.` at the beginning; `"documents"`. */
   collection?: string | undefined;
   /** The model: `"bundled"` (default), the name of another one (fetched at its first use), `{ path }`, what {@link createEmbeddingFunction} made, or a function of your own. */
-  embedding?: EmbeddingFunction | EmbedTexts | ModelSpec | string | undefined;
+  embedding?: string | ModelSpec | EmbedTexts | MadeEmbedding | undefined;
   /** How documents are split. */
   chunking?: ChunkOptions | undefined;
   /** What happens to a document whose id is there; `"replace"`. */
