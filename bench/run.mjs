@@ -77,7 +77,7 @@ async function runOnce(measure, directory) {
       answer = message;
     });
     // A run that hangs is a result too, and no reason to wait for ever.
-    const limit = setTimeout(() => child.kill("SIGKILL"), (measure.slow ? 1_200 : 180) * 1000);
+    const limit = setTimeout(() => child.kill("SIGKILL"), (measure.minutes ?? (measure.slow ? 20 : 3)) * 60_000);
     const [code, signal] = await once(child, "exit");
     clearTimeout(limit);
     if (answer === undefined || code !== 0)
@@ -100,7 +100,8 @@ async function calmRun(measure, directory, state) {
   }
 }
 
-async function take(measure, packages, runs) {
+async function take(measure, packages, asked) {
+  const runs = Math.min(asked, measure.runs ?? asked);
   const state = {
     calm: options.calm === undefined ? undefined : number("calm", 0),
     wait: number("wait", 0),
