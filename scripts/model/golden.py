@@ -26,7 +26,7 @@ def main(wheel: Path):
         "texts": [{"text": text, "tokens": len(i)} for text, i in zip(TEXTS, ids, strict=True)],
     }
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    (GOLDEN / "golden.json").write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (GOLDEN / "golden.json").write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     vectors.astype("<f4").tofile(GOLDEN / "golden.f32")
     print(f"{len(TEXTS)} texts, {sum(map(len, ids))} tokens")
 
