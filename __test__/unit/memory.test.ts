@@ -84,6 +84,20 @@ describe("opening", () => {
       await assert.rejects(call, { code: "ERR_CLOSED" });
     }
   });
+  test("closing lets what was begun finish, and cuts a source off", async () => {
+    const memory = memoryOn();
+    const whole = memory.addMany(texts(1_000));
+    const cut = memory.addMany(
+      (async function* () {
+        for (let n = 0; ; n++) yield { id: `${n}`, text: `${n}` };
+      })(),
+    );
+    const refused = assert.rejects(cut, { code: "ERR_CLOSED" });
+    await memory.close();
+    assert.equal((await whole).length, 1_000);
+    await refused;
+    assert.deepEqual([FakeMemory.last.running, FakeMemory.last.closed], [0, 1]);
+  });
   test("await using closes", async () => {
     {
       await using memory = memoryOn();

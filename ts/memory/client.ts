@@ -4,7 +4,7 @@
  */
 import { closedError, Failure, MasterAgentError, type NativeError } from "../errors";
 import { type NativeMemory, type NativeMemoryOptions, openMemory } from "../native";
-import type { Scope } from "./scope";
+import { type Limits, type Scope, within } from "./scope";
 import type { DownloadProgress, Progress } from "./types";
 
 /** A reply: its JSON value, and vectors one after the other. */
@@ -33,6 +33,8 @@ export class MemoryClient {
   #native: NativeMemory | undefined;
   #nextRequest = 1;
   readonly #progress = new Map<number, (progress: Progress) => void>();
+  #held = 0;
+  #onIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: NativeMemoryOptions) {
@@ -44,6 +46,35 @@ export class MemoryClient {
     return this.#closing !== undefined;
   }
 
+  /** Does the work of a public call within its limits. Closing waits for it, and lets it make all its calls. */
+  async run<T>(what: string, limits: Limits, work: (scope: Scope) => Promise<T>): Promise<T> {
+    this.#mustBeOpen();
+    this.#held += 1;
+    try {
+      return await within(what, limits, (scope) => {
+        scope.held = true;
+        return work(scope);
+      });
+    } finally {
+      this.#held -= 1;
+      if (this.#held === 0) {
+        this.#onIdle?.();
+      }
+    }
+  }
+
+  /** The same for work that may go on for as long as its source does: closing cuts it off at its next call. */
+  async runLoose<T>(what: string, limits: Limits, work: (scope: Scope) => Promise<T>): Promise<T> {
+    this.#mustBeOpen();
+    return within(what, limits, work);
+  }
+
+  #mustBeOpen(): void {
+    if (this.#closing !== undefined) {
+      throw closedError("This memory");
+    }
+  }
+
   /**
    * Makes one call. `members` is the JSON of the request's members, without braces.
    *
@@ -51,6 +82,9 @@ export class MemoryClient {
    */
   async call<T>(op: string, members: string, scope: Scope, settings: CallSettings = {}): Promise<Reply<T>> {
     scope.check();
+    if (!scope.held) {
+      this.#mustBeOpen();
+    }
     const native = this.#open();
     const { vectors, onProgress } = settings;
     let number = 0;
@@ -83,9 +117,6 @@ export class MemoryClient {
   }
 
   #open(): NativeMemory {
-    if (this.#closing !== undefined) {
-      throw closedError("This memory");
-    }
     if (this.#native === undefined) {
       // The addon holds the callback, and the client the addon: held weakly, both can be collected.
       const self = new WeakRef(this);
@@ -106,8 +137,17 @@ export class MemoryClient {
 
   /** Lets pending calls finish and closes the files. Calls after it are `ERR_CLOSED`. */
   close(): Promise<void> {
-    this.#closing ??= this.#native?.close() ?? Promise.resolve();
+    this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#held > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    await this.#native?.close();
   }
 }
 

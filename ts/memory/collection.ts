@@ -9,7 +9,7 @@ import { type Filter, filterJson } from "./filter";
 import { LineReader } from "./import";
 import { hitsOf, type NativeHit, withVectors } from "./replies";
 import { rerankerOf } from "./rerank";
-import { limitsOf, type Scope, within } from "./scope";
+import { limitsOf, type Scope } from "./scope";
 import {
   ADD_KEYS,
   ADD_TEXT_KEYS,
@@ -133,12 +133,18 @@ export class MemoryCollection<M extends object = AnyMetadata> {
     const settings = addSettings(given, this.binding.core);
     const onProgress = checkedCallback(given.onProgress, "options.onProgress");
     const total = Array.isArray(source) ? source.length : undefined;
-    return this.#within("addMany", given, async (scope) => {
-      const checked = Array.isArray(source)
-        ? await checkAll(source, this.binding.rules, scope)
-        : checkEach(source, this.binding.rules);
-      return addAll(this.binding, checked, settings, scope, (done) => onProgress?.({ done, total }));
-    });
+    const { client } = this.binding.core;
+    const limits = limitsOf(given, this.binding.signal);
+    const onDone = (done: number): void => onProgress?.({ done, total });
+    if (Array.isArray(source)) {
+      return client.run("addMany", limits, async (scope) => {
+        const checked = await checkAll(source, this.binding.rules, scope);
+        return addAll(this.binding, checked, settings, scope, onDone);
+      });
+    }
+    return client.runLoose("addMany", limits, (scope) =>
+      addAll(this.binding, checkEach(source, this.binding.rules), settings, scope, onDone),
+    );
   }
 
   /**
@@ -477,7 +483,7 @@ export class MemoryCollection<M extends object = AnyMetadata> {
   }
 
   #within<T>(what: string, given: CallOptions, work: (scope: Scope) => Promise<T>): Promise<T> {
-    return within(what, limitsOf(given, this.binding.signal), work);
+    return this.binding.core.client.run(what, limitsOf(given, this.binding.signal), work);
   }
 
   #call<T>(op: string, request: object, scope: Scope): Promise<{ value: T; vectors: Float32Array | undefined }> {

@@ -7,7 +7,7 @@ import { bundledModelFolder, type NativeModel } from "../native";
 import { integer, name, options, show } from "../options";
 import { MemoryClient, members } from "./client";
 import { folderPath, memoryFolder, modelCache } from "./config";
-import { limitsOf, type Scope, within } from "./scope";
+import { limitsOf, type Run, type Scope, within } from "./scope";
 import type { CallOptions, DownloadProgress } from "./types";
 
 /** A model by its name (fetched at its first use) or by the folder that has its files. */
@@ -361,13 +361,14 @@ export async function embedTexts(
   embedOptions: EmbedOptions | undefined,
   what: string,
   bound?: AbortSignal,
+  run: Run = within,
 ): Promise<Float32Array[]> {
   const { kind, ...limits } = options(embedOptions, "options", EMBED_KEYS) as EmbedOptions;
   const wanted = kind ?? "document";
   if (wanted !== "document" && wanted !== "query") {
     throw invalid("options.kind", `must be "query" or "document", not ${show(kind)}`);
   }
-  return within(what, limitsOf(limits, bound), async (scope) => {
+  return run(what, limitsOf(limits, bound), async (scope) => {
     const vectors: Float32Array[] = [];
     for (const slice of slices(texts)) {
       const { data, dimensions } = await source.embed(slice, wanted, scope);

@@ -5,7 +5,7 @@ import { members } from "./client";
 import { MemoryCollection } from "./collection";
 import { collectionName } from "./config";
 import { type EmbedOptions, embeddable, embeddables, embedNatively, embedTexts } from "./embedding";
-import { limitsOf, type Scope, within } from "./scope";
+import { limitsOf, type Scope } from "./scope";
 import { Binding, CALL_KEYS, chunkOptions, memoryBinding, metadataSchema } from "./settings";
 import type {
   AnyMetadata,
@@ -105,19 +105,19 @@ export class Memory<M extends object = AnyMetadata> extends MemoryCollection<M> 
       embed: (slice: readonly string[], kind: "query" | "document", scope: Scope) =>
         embedNatively(core.client, slice, kind, scope),
     };
-    return embedTexts(source, texts, embedOptions, what, signal);
+    return embedTexts(source, texts, embedOptions, what, signal, (name, limits, work) => core.client.run(name, limits, work));
   }
 
   #ask<T>(op: string, callOptions: unknown, request: object): Promise<T> {
     const given = options(callOptions, "options", CALL_KEYS) as CallOptions;
     const { core, signal } = this.binding;
     const text = members(request);
-    return within(op, limitsOf(given, signal), async (scope) => (await core.client.call<T>(op, text, scope)).value);
+    return core.client.run(op, limitsOf(given, signal), async (scope) => (await core.client.call<T>(op, text, scope)).value);
   }
 
   /**
-   * Lets calls that are under way finish, ends work in the background and closes the files. May be called again; calls after it are
-   * `ERR_CLOSED`. The memory of a task's context belongs to its master: closing it does nothing.
+   * Lets calls that are under way finish (an `addMany` whose source is not an array ends with `ERR_CLOSED` after the documents that it
+   * has begun to store), ends work in the background and closes the files. May be called again; calls after it are `ERR_CLOSED`. The memory of a task's context belongs to its master: closing it does nothing.
    */
   async close(): Promise<void> {
     if (this.binding.owner) {

@@ -30,6 +30,8 @@ export class Scope {
 
   /** Whether the call can end early. */
   readonly endable: boolean;
+  /** Whether closing the memory waits for the call. */
+  held = false;
 
   constructor(endable: boolean) {
     this.endable = endable;
@@ -72,6 +74,9 @@ export class Scope {
     }
   }
 }
+
+/** Does work within limits; see {@link within}. */
+export type Run = <T>(what: string, limits: Limits, work: (scope: Scope) => Promise<T>) => Promise<T>;
 
 /** Does `work` within the limits. When they end it, this rejects at once, and `work` finds out by its scope. */
 export async function within<T>(what: string, limits: Limits, work: (scope: Scope) => Promise<T>): Promise<T> {
