@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { decoded, readText, type Selection, Walk } from "../../ts/cli/memory-files.ts";
-import { linesOf, wrap } from "../../ts/cli/memory-search.ts";
+import { joined, linesOf, wrap } from "../../ts/cli/memory-search.ts";
 import { width } from "../../ts/cli/terminal.ts";
 import { Bench } from "../helpers/program.ts";
 
@@ -101,6 +101,18 @@ describe("a passage", () => {
     assert.deepEqual(lines("\n\nthree\nfour\n"), { from: 4, to: 5 });
     assert.deepEqual(lines("two\n\nthree"), { from: 2, to: 4 });
     assert.deepEqual(linesOf("", { start: 0, end: 0 }), { from: 1, to: 1 });
+  });
+
+  test("of prose is joined where a full line was broken, and only there", () => {
+    const full = "This line is as long as lines of prose are when they were broken";
+    assert.equal(
+      joined(`# Title\n\n${full}\nand goes on.\nA short line.\n\n- ${full}\n  inside`),
+      `# Title\n\n${full} and goes on.\nA short line.\n\n- ${full}\n  inside`,
+    );
+    const fenced = `\`\`\`ts\nconst a = "${full}";\nconst b = 1;\n\`\`\`\n${full}\n\`code\` goes on`;
+    assert.equal(joined(fenced), `\`\`\`ts\nconst a = "${full}";\nconst b = 1;\n\`\`\`\n${full} \`code\` goes on`);
+    const table = `| a | ${full} |\n| b | c |`;
+    assert.equal(joined(table), table);
   });
 
   test("is broken between words, and keeps its indentation", () => {

@@ -19,6 +19,8 @@ const BATCH_CHARS = 1 << 17;
 const UNDER_WAY = 2;
 /** The largest file that is read unless it is said otherwise: what the API takes too. */
 const MAX_BYTES = 10 * 1024 * 1024;
+/** After so many new passages indexes are brought up to date: the next command may come from a process that does not wait for it. */
+const OPTIMIZE_FROM = 5_000;
 const STDIN = "-";
 
 /** A file that shall become a document. */
@@ -149,6 +151,10 @@ class Adding {
       for (const folder of folders) {
         await this.#removeGone(folder, ids);
       }
+    }
+    if (this.#count.chunks >= OPTIMIZE_FROM && !this.#signal.aborted) {
+      this.#bar.say("bringing indexes up to date");
+      await this.#memory.optimize();
     }
   }
 
@@ -400,6 +406,9 @@ class Adding {
       [count.removed, "removed"],
       [this.failed.length, "failed"],
     ].filter(([number]) => number !== 0);
+    if (parts.length === 0 && this.#broken !== undefined) {
+      return;
+    }
     const done = parts.length === 0 ? "nothing to add" : parts.map(([number, what]) => `${number} ${what}`).join(", ");
     const passages = count.chunks === 1 ? "1 passage" : `${count.chunks} passages`;
     print(`${done}${count.chunks === 0 ? "" : ` (${passages} in ${duration(took)})`}`);

@@ -35,6 +35,14 @@ export class Bar {
     }
   }
 
+  /** Says in words what takes its time now. */
+  say(text: string): void {
+    this.stop();
+    if (!this.#silent) {
+      printError(text);
+    }
+  }
+
   #start(total: number): SingleBar {
     const room = Math.max(20, process.stderr.columns || 80);
     const text = `{percentage}%  {value} of {total} ${this.#unit}`;

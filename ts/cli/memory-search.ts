@@ -1,4 +1,5 @@
 /** `memory search`: passages, with the lines that they are in. */
+import { extname } from "node:path";
 import type { Memory, RAGResult } from "master-agent";
 import { inMemory } from "./memory";
 import { columns, manyLines, oneLine, paint, print, printJson, width } from "./terminal";
@@ -79,7 +80,8 @@ function show({ score, id, lines, text, chunk, document, neighbours }: Hit, inde
   }
   print(`${paint("green", score.toFixed(2))}  ${paint("bold", oneLine(id))}  ${paint("dim", place + part)}`);
   const body = (passage: string, style: (line: string) => string): void => {
-    for (const line of wrap(tidy(passage), room - INDENT.length)) {
+    const tidied = tidy(passage);
+    for (const line of wrap(isProse(id) ? joined(tidied) : tidied, room - INDENT.length)) {
       print(line === "" ? "" : INDENT + style(line));
     }
   };
@@ -101,6 +103,28 @@ function tidy(text: string): string {
     .replace(/\n{3,}/g, "\n\n")
     .trimEnd();
 }
+
+/** Whether the lines of a document may be broken elsewhere. */
+const isProse = (id: string): boolean => ["", ".md", ".markdown", ".txt", ".rst"].includes(extname(id).toLowerCase());
+
+/** Paragraphs whose lines were broken for another width, in one line each. */
+export function joined(text: string): string {
+  let fenced = false;
+  let open = false;
+  let whole = "";
+  for (const line of text.split("\n")) {
+    const fence = /^\s*(?:```|~~~)/.test(line);
+    fenced = fence ? !fenced : fenced;
+    // What begins with a letter and follows a full line goes on with it.
+    const goesOn = open && !fence && /^[\p{Letter}\p{Quotation_Mark}`(]/u.test(line);
+    whole += `${whole === "" ? "" : goesOn ? " " : "\n"}${line}`;
+    open = !fenced && !fence && line.length >= FULL && !/^[|#]/.test(line);
+  }
+  return whole;
+}
+
+/** A line of prose that is this long was broken because it was full. */
+const FULL = 60;
 
 /** Lines of at most so many cells, broken between words; what was indented stays so. */
 export function wrap(text: string, cells: number): string[] {
