@@ -1,23 +1,26 @@
 /**
- * Looks at every Markdown and source file of a repository with three kinds of sub-agent, one task per file and kind.
+ * Looks at every Markdown and source file of a repository with three kinds of sub-agent, one task per file and kind; then
+ * puts its Markdown into a memory, and answers three questions with the passages that are found.
  *
- *   npm run quickstart                 this repository
- *   npm run quickstart -- ../other     another folder
+ *   npm run quickstart                                        this repository
+ *   npm run quickstart -- ../other                            another folder
+ *   npm run quickstart -- --ask "What survives a crash?"      a question of your own
  *
  * Run it again: what is done stays done, and only files that changed are looked at. Stop it with Ctrl-C, or with kill -9,
  * and run it again: it goes on where it was.
  */
 import { createHash } from "node:crypto";
-import { relative, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { getTaskQueue, type JobHandle, MasterAgent, MasterAgentError, registerSubAgent, type TaskResult } from "master-agent";
 import { type FileInput, LinkChecker, Outliner, Statistician } from "./quickstart/agents.ts";
 import { filesOf, type SourceFile } from "./quickstart/files.ts";
+import { indexAndAsk } from "./quickstart/memory.ts";
 import { Progress, showResults } from "./quickstart/screen.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { store: { type: "string", default: ".quickstart" } },
+  options: { store: { type: "string", default: ".quickstart" }, ask: { type: "string", multiple: true, default: [] } },
 });
 const root = resolve(positionals[0] ?? ".");
 
@@ -25,6 +28,7 @@ const root = resolve(positionals[0] ?? ".");
 const agents = [registerSubAgent(new Outliner()), registerSubAgent(new Statistician()), registerSubAgent(new LinkChecker())];
 const master = new MasterAgent({ store: values.store, concurrency: 8 });
 const queue = getTaskQueue({ store: values.store });
+const stopped = new AbortController();
 
 /** The id of a job says what it does and on what: the same task is never added a second time. */
 function jobId(agent: { agentType: string; revision: number }, file: SourceFile): string {
@@ -76,9 +80,16 @@ async function main(): Promise<void> {
 
   showResults(results as TaskResult[], { files, before });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  const place = relative(".", master.store) || ".";
   console.log(`${handles.length - done} tasks in ${seconds} s. Run it again: only files that changed are looked at.`);
-  console.log(`State is in ${place}: look into it with \`npx master-agent status --store ${place}\`, remove it to begin anew.`);
+
+  // 4. Memory: documents in, the right passages out, with the model that comes with the package.
+  const path = join(master.store, "lancedb");
+  await indexAndAsk(files, { path, root, questions: values.ask, signal: stopped.signal });
+
+  const place = relative(".", master.store) || ".";
+  console.log(`\nState is in ${place}; remove it to begin anew. Look into it:`);
+  console.log(`  npx master-agent status --store ${place}`);
+  console.log(`  npx master-agent memory search "your question" --path ${relative(".", path)}`);
   if (results.some(({ success }) => !success)) {
     process.exitCode = 1;
   }
@@ -109,6 +120,7 @@ function stopInOrder(progress: Progress): void {
       if (since === undefined) {
         since = now;
         progress.stop();
+        stopped.abort();
         void master.close({ timeout: 5_000 });
       } else if (now - since > 500) {
         // What comes sooner is the same key press: npm passes on what the terminal has sent to all.
@@ -123,7 +135,7 @@ process.stdout.on("error", () => process.exit());
 try {
   await main();
 } catch (error) {
-  if (error instanceof MasterAgentError && error.code === "ERR_CLOSED") {
+  if (error instanceof MasterAgentError && ["ERR_CLOSED", "ERR_WAIT_ABORTED"].includes(error.code)) {
     console.log("Stopped. Nothing is lost: run it again to go on.");
   } else {
     console.error(error instanceof Error ? error.message : error);

@@ -76,6 +76,24 @@ describe("completeness", () => {
     for (const name of membersOf("declare class MasterAgent")) assert.match(text, new RegExp(`\\b${name}\\b`), name);
   });
 
+  test("the options and methods of memory are in docs/memory.md, docs/retrieval.md or docs/embeddings.md", () => {
+    const text = ["memory", "retrieval", "embeddings"].map((name) => pageText(`docs/${name}.md`)).join("");
+    for (const declaration of [
+      "interface MemoryOptions",
+      "interface AddOptions",
+      "interface AddManyOptions",
+      "interface SearchOptions",
+      "interface RAGResult",
+      "interface ChunkOptions",
+      "interface DocumentChanges",
+      "interface FilterOperators",
+      "interface EmbeddingFunctionOptions",
+      "declare class MemoryCollection",
+      "declare class Memory<",
+    ])
+      for (const name of membersOf(declaration)) assert.match(text, new RegExp(`\\b${name}\\b`), `${declaration}: ${name}`);
+  });
+
   test("CHANGELOG.md has the version of package.json", () => {
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
     assert.match(readFileSync(join(root, "CHANGELOG.md"), "utf8"), new RegExp(`^## ${version.replaceAll(".", "\\.")}`, "m"));

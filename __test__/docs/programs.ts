@@ -41,7 +41,15 @@ export class Scratch {
 function start(args: string[], cwd: string, env: Record<string, string>): ChildProcess {
   const inherited = { ...process.env };
   // What the machine or the test runner sets is not what a user has.
-  for (const name of ["APP_DATA_DIR", "WORKER_CONCURRENCY", "WORKER_LEASE_MS", "NODE_OPTIONS", "NODE_TEST_CONTEXT", "NODE_PATH"])
+  for (const name of [
+    "APP_DATA_DIR",
+    "LANCEDB_PATH",
+    "WORKER_CONCURRENCY",
+    "WORKER_LEASE_MS",
+    "NODE_OPTIONS",
+    "NODE_TEST_CONTEXT",
+    "NODE_PATH",
+  ])
     delete inherited[name];
   return spawn(process.execPath, args, { cwd, env: { ...inherited, NO_COLOR: "1", ...env }, stdio: ["ignore", "pipe", "pipe"] });
 }

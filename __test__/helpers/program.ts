@@ -35,6 +35,7 @@ export class Program {
     // What the machine or the test runner sets is not what a user has.
     for (const name of [
       "APP_DATA_DIR",
+      "LANCEDB_PATH",
       "WORKER_CONCURRENCY",
       "WORKER_LEASE_MS",
       "NODE_OPTIONS",

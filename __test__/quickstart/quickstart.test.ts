@@ -62,6 +62,24 @@ describe("the quickstart", () => {
     assert.doesNotMatch(end.stdout, /\u001b/);
   });
 
+  test("puts the Markdown into a memory, and answers questions with its passages", async () => {
+    bench.file("repository/docs/refunds.md", "# Refunds\n\nRefunds are paid within five working days.\n");
+    const ask = (question: string): Program =>
+      bench.script("examples/quickstart.ts", ["repository", "--store", join(bench.folder, "state"), "--ask", question]);
+    const end = await ask("when do I get my money back?").ended;
+    fine(end);
+    assert.match(end.stdout, /^Memory {2}3 documents, 3 of them new or changed: 3 passages embedded, in [\d.]+ s$/m);
+    assert.match(end.stdout, /^\? when do I get my money back\? {2}\d+ ms$/m);
+    assert.match(
+      end.stdout,
+      /^ {2}[01]\.\d\d {2}docs\/refunds\.md {2}Refunds\n {2}│ Refunds are paid within five working days\.$/m,
+    );
+    const again = await ask("what is to be done?").ended;
+    fine(again);
+    assert.match(again.stdout, /^Memory {2}3 documents, none of them new or changed, in /m);
+    assert.match(again.stdout, /^ {2}[01]\.\d\d {2}docs\/todo\.md/m);
+  });
+
   test("fails the same way each time", async () => {
     const ends = [await start("one").ended, await start("two").ended];
     ends.forEach(fine);

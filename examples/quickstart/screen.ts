@@ -1,7 +1,7 @@
 /** The bar while it runs, and the tables at the end. */
 import { SingleBar } from "cli-progress";
 import Table from "cli-table3";
-import type { TaskResult } from "master-agent";
+import type { RAGResult, TaskResult } from "master-agent";
 import type { Links, Outline, Statistics } from "./agents.ts";
 import type { SourceFile } from "./files.ts";
 
@@ -196,4 +196,52 @@ function shorten(path: string, room: number): string {
   }
   const tail = Math.ceil((room - 1) * 0.7);
   return `${path.slice(0, room - 1 - tail)}…${path.slice(-tail)}`;
+}
+
+/** What was put into the memory. */
+export function showIndexed(done: { documents: number; changed: number; passages: number; took: number }): void {
+  const { documents, changed, passages, took } = done;
+  const news =
+    changed === 0 ? "none of them new or changed" : `${changed} of them new or changed: ${number(passages)} passages embedded`;
+  console.log(`\n${bold("Memory")}  ${number(documents)} documents, ${news}, in ${(took / 1000).toFixed(1)} s`);
+}
+
+/** A question, the passage that answers it best, and where others are. */
+export function showAnswer(question: string, hits: readonly RAGResult<{ root: string; path: string }>[], took: number): void {
+  console.log(`\n${paint(36, "?")} ${bold(question)}  ${dim(`${took.toFixed(0)} ms`)}`);
+  const [best, ...others] = hits;
+  if (best === undefined) {
+    console.log("  No passage was found.");
+    return;
+  }
+  const heading = best.text.match(/^#+ (.+)$/m)?.[1];
+  console.log(`  ${paint(32, best.score.toFixed(2))}  ${best.metadata.path}${heading === undefined ? "" : dim(`  ${heading}`)}`);
+  for (const line of excerpt(best.text)) {
+    console.log(`  ${dim("│")} ${line}`);
+  }
+  for (const { score, metadata } of others) {
+    console.log(dim(`  ${score.toFixed(2)}  ${metadata.path}`));
+  }
+}
+
+const EXCERPT_LINES = 6;
+
+/** How a passage begins, without its headings, in lines that fit. */
+function excerpt(passage: string): string[] {
+  const words = passage
+    .replace(/^#+ .*$/gm, "")
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
+    .split(/\s+/)
+    .filter(Boolean);
+  const lines: string[] = [];
+  let line = "";
+  for (const word of words) {
+    if (line !== "" && line.length + 1 + word.length > Math.min(width, 110) - 6) {
+      lines.push(line);
+      line = "";
+    }
+    line += line === "" ? word : ` ${word}`;
+  }
+  lines.push(line);
+  return lines.length <= EXCERPT_LINES ? lines : [...lines.slice(0, EXCERPT_LINES), "…"];
 }
