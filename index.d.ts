@@ -679,8 +679,8 @@ export declare class Memory<M extends object = AnyMetadata> extends MemoryCollec
 	/** How `add` would split texts: for each its passages with their places in UTF-16 units. */
 	split(texts: readonly string[], splitOptions?: ChunkOptions & CallOptions): Promise<Passage[][]>;
 	/**
-	 * Lets calls that are under way finish, ends work in the background and closes the files. May be called again; calls after it are
-	 * `ERR_CLOSED`. The memory of a task's context belongs to its master: closing it does nothing.
+	 * Lets calls that are under way finish (an `addMany` whose source is not an array ends with `ERR_CLOSED` after the documents that it
+	 * has begun to store), ends work in the background and closes the files. May be called again; calls after it are `ERR_CLOSED`. The memory of a task's context belongs to its master: closing it does nothing.
 	 */
 	close(): Promise<void>;
 	/** `close()`, for `await using`. */

@@ -47,6 +47,26 @@ describe("opening", () => {
     await memory.count();
     assert.equal(FakeMemory.opened.length, before + 1);
   });
+  test("what is read only writes nothing, and asks nobody to", async () => {
+    const memory = memoryOn({ readOnly: true });
+    const calls = [
+      memory.add("a"),
+      memory.addMany(["a"]),
+      memory.delete("a"),
+      memory.clear(),
+      memory.optimize(),
+      memory.reindex(),
+    ];
+    for (const call of calls) {
+      await assert.rejects(call, { code: "ERR_STORE_READ_ONLY", details: { path: memory.path } });
+    }
+    assert.deepEqual([await memory.count(), await memory.search("a")], [0, []]);
+    assert.equal(FakeMemory.last.options.maintenance, false);
+    assert.deepEqual(
+      FakeMemory.last.calls.map(({ op }) => op),
+      ["count", "search"],
+    );
+  });
   test("the model is a name, a folder, or a function", async () => {
     const kinds: { kind: string }[] = [];
     for (const embedding of ["org/model", { model: "org/model" }, { path: "models/x" }, async () => []] as const) {

@@ -18,6 +18,20 @@ type NativeEvent =
   | { event: "progress"; request: number; done: number; total: number | null }
   | { event: "maintenance" };
 
+/** What a memory that is read only does not do. */
+const WRITES: ReadonlySet<string> = new Set([
+  "add",
+  "update",
+  "delete",
+  "drop",
+  "optimize",
+  "reindex",
+  "reindexRead",
+  "reindexWrite",
+  "import",
+  "sweep",
+]);
+
 /** How a call is made. */
 export interface CallSettings {
   vectors?: Float32Array | undefined;
@@ -84,6 +98,11 @@ export class MemoryClient {
     scope.check();
     if (!scope.held) {
       this.#mustBeOpen();
+    }
+    if (this.options.readOnly === true && WRITES.has(op)) {
+      const { folder } = this.options;
+      const message = `${folder}: this memory was opened with readOnly: true, which leaves out ${op}`;
+      throw new MasterAgentError("ERR_STORE_READ_ONLY", message, { details: { path: folder } });
     }
     const native = this.#open();
     const { vectors, onProgress } = settings;

@@ -108,6 +108,7 @@ export function memoryBinding(value: unknown): Binding {
     ...(runtime === undefined ? {} : { runtime: folderPath(runtime, "options.runtime") }),
     ...(readOnly === undefined ? {} : { readOnly: boolean(readOnly, "options.readOnly") }),
     ...(maintenance === undefined ? {} : { maintenance: boolean(maintenance, "options.maintenance") }),
+    ...(readOnly === true ? { maintenance: false } : {}),
   });
   client.onDownload = checkedCallback(given.onDownload, "options.onDownload");
   if (given.modelCache !== undefined) {
