@@ -13,7 +13,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
-use super::{Model, Parts, normalised, options, text};
+use super::{Model, Parts, normalised, options, text, vocabulary};
 use crate::{Error, Result};
 
 /// `model.json`.
@@ -35,7 +35,8 @@ struct FileOf {
 
 pub(super) fn open(folder: &Path, environment: Environment) -> Result<Parts> {
     let manifest_path = folder.join("model.json");
-    let manifest: Manifest = serde_json::from_slice(&options::read(&manifest_path)?).map_err(|error| damaged(&manifest_path, &error.to_string()))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&options::read(&manifest_path)?).map_err(|error| damaged(&manifest_path, &error.to_string()))?;
     let model_path = folder.join("model.onnx");
     let tokenizer_path = folder.join("tokenizer.json");
     let model = Arc::new(verified_size(&model_path, &manifest)?);
@@ -44,7 +45,7 @@ pub(super) fn open(folder: &Path, environment: Environment) -> Result<Parts> {
     let (session, tokenizer, checks) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| {
             let check = verified_sum(&tokenizer_path, &tokenizer_json, &manifest);
-            check.and_then(|()| Tokenizer::from_bytes(&tokenizer_json).map_err(|error| damaged(&tokenizer_path, &error.to_string())))
+            check.and_then(|()| vocabulary::tokenizer(&tokenizer_json).map_err(|error| damaged(&tokenizer_path, &error)))
         });
         let check = scope.spawn(|| verified_sum(&model_path, &model, &manifest));
         let session = session(&environment, &model, &model_path);
@@ -56,6 +57,9 @@ pub(super) fn open(folder: &Path, environment: Environment) -> Result<Parts> {
     let max_tokens = manifest.max_tokens.saturating_sub(text::frame(&tokenizer));
     let plan = Plan { tokenizer: Arc::clone(&tokenizer), max_tokens };
     let first = Box::new(Plain::new(session?, plan.clone(), &model_path)?);
+    if let Some(given) = first.width().filter(|given| *given != manifest.dimensions) {
+        return Err(damaged(&manifest_path, &format!("it says {} dimensions, and the model gives {given}", manifest.dimensions)));
+    }
     drop(model);
     let make = Box::new(move || -> Result<Box<dyn Model>> {
         let bytes = options::read(&model_path)?;
@@ -65,7 +69,11 @@ pub(super) fn open(folder: &Path, environment: Environment) -> Result<Parts> {
 }
 
 fn damaged(path: &Path, reason: &str) -> Error {
-    let text = format!("The file {} of the model is damaged: {}. Install the package of the model again.", path.display(), reason.trim_end_matches('.'));
+    let text = format!(
+        "The file {} of the model is damaged: {}. Install the package of the model again.",
+        path.display(),
+        reason.trim_end_matches('.')
+    );
     Error::new(ErrorCode::ModelLoad, text)
 }
 
@@ -127,7 +135,8 @@ struct Plain {
 
 impl Plain {
     fn new(session: Session, plan: Plan, path: &Path) -> Result<Self> {
-        let unknown = |text: String| Error::new(ErrorCode::ModelLoad, format!("The model {} {text}.", PathBuf::from(path).display()));
+        let unknown =
+            |text: String| Error::new(ErrorCode::ModelLoad, format!("The model {} {text}.", PathBuf::from(path).display()));
         let row = |input: &ort::value::Outlet| {
             let row = match input.name() {
                 "input_ids" => Row::Ids,
@@ -145,6 +154,12 @@ impl Plain {
             [output] if output.dtype().tensor_type() == Some(TensorElementType::Float32) => Ok(Self { session, inputs, plan }),
             _ => Err(unknown("does not give one tensor of 32-bit numbers".into())),
         }
+    }
+
+    /// Numbers in a vector, where the graph says so.
+    fn width(&self) -> Option<usize> {
+        let shape = self.session.outputs().first()?.dtype().tensor_shape()?;
+        usize::try_from(*shape.last()?).ok()
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fastembed::{
-    EmbeddingModel, InitOptionsUserDefined, ModelInfo, Pooling, TextEmbedding, TextInitOptions, TokenizerFiles, UserDefinedEmbeddingModel,
+    EmbeddingModel, InitOptionsUserDefined, ModelInfo, Pooling, TextEmbedding, TextInitOptions, TokenizerFiles,
+    UserDefinedEmbeddingModel,
 };
 use master_agent_core::ErrorCode;
 use ort::environment::Environment;
@@ -82,7 +83,8 @@ pub(super) fn open_folder(folder: &Path, environment: Environment, threads: usiz
     let length = length(&folder)?;
     let id = id_of(&folder, &model)?;
     let make = move || {
-        let mut files = UserDefinedEmbeddingModel::new(options::read(&model)?, tokenizer_files(&folder)?).with_pooling(pooling.clone());
+        let mut files =
+            UserDefinedEmbeddingModel::new(options::read(&model)?, tokenizer_files(&folder)?).with_pooling(pooling.clone());
         for (name, data) in external(&model)? {
             files = files.with_external_initializer(name, data);
         }
@@ -122,7 +124,7 @@ struct Foreign {
 impl Model for Foreign {
     fn run(&mut self, _query: &str, text: &str) -> Result<Vec<f32>> {
         let (piece, _) = text::head(&self.tokenizer, text, self.max_tokens)?;
-        let vectors = self.model.embed([piece], Some(1)).map_err(|error| failed(&error))?;
+        let vectors = self.model.embed([piece.as_ref()], Some(1)).map_err(|error| failed(&error))?;
         normalised(vectors.into_iter().next().unwrap_or_default())
     }
 }
@@ -138,7 +140,11 @@ pub(super) fn loaded<T>(name: &str, place: &Path, load: impl FnOnce() -> fastemb
         Ok(Err(error)) => error.to_string(),
         Err(_) => "its files do not fit together".to_owned(),
     };
-    let text = format!("The model {name} could not be loaded: {}. See to its files in {}.", reason.trim_end_matches('.'), place.display());
+    let text = format!(
+        "The model {name} could not be loaded: {}. See to its files in {}.",
+        reason.trim_end_matches('.'),
+        place.display()
+    );
     Err(Error::new(ErrorCode::ModelLoad, text))
 }
 
@@ -189,7 +195,8 @@ fn pooling(folder: &Path) -> Result<Pooling> {
     } else if is("cls_token") || is("cls") {
         Ok(Pooling::Cls)
     } else {
-        let text = format!("{} asks for another pooling than the mean and the first token, which are what is known.", path.display());
+        let text =
+            format!("{} asks for another pooling than the mean and the first token, which are what is known.", path.display());
         Err(Error::new(ErrorCode::ModelLoad, text))
     }
 }

@@ -35,16 +35,24 @@ pub(super) struct Fetched {
 impl Hub {
     /// As fastembed reads the environment.
     pub(super) fn from_environment(cache: &Path) -> Self {
-        let variable = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let variable =
+            |name: &str| std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         Self {
-            endpoint: variable("HF_ENDPOINT").map_or_else(|| "https://huggingface.co".into(), |url| url.trim_end_matches('/').to_owned()),
+            endpoint: variable("HF_ENDPOINT")
+                .map_or_else(|| "https://huggingface.co".into(), |url| url.trim_end_matches('/').to_owned()),
             cache: variable("HF_HOME").map_or_else(|| cache.to_path_buf(), PathBuf::from),
             token: variable("HF_TOKEN"),
         }
     }
 
     /// Sees that the files of a model are in the cache.
-    pub(super) fn fetch(&self, repository: &str, model: &str, more: &[String], on_progress: Option<&OnProgress>) -> Result<Fetched> {
+    pub(super) fn fetch(
+        &self,
+        repository: &str,
+        model: &str,
+        more: &[String],
+        on_progress: Option<&OnProgress>,
+    ) -> Result<Fetched> {
         let cache = hf_hub::Cache::new(self.cache.clone()).model(repository.to_owned());
         let own = std::iter::once(model).chain(more.iter().map(String::as_str));
         let mut bytes = 0;
@@ -63,7 +71,10 @@ impl Hub {
     /// Fetches a file on a thread of its own: a connection that hangs cannot be ended, only left.
     fn download(&self, repository: &str, file: &str, on_progress: Option<&OnProgress>) -> Result<PathBuf> {
         std::fs::create_dir_all(&self.cache).map_err(|error| {
-            let text = format!("The folder {} for models cannot be made: {error}. Choose another one for the cache.", self.cache.display());
+            let text = format!(
+                "The folder {} for models cannot be made: {error}. Choose another one for the cache.",
+                self.cache.display()
+            );
             Error::new(ErrorCode::ModelDownload, text).caused_by(error)
         })?;
         let api = ApiBuilder::from_cache(hf_hub::Cache::new(self.cache.clone()))
@@ -77,8 +88,12 @@ impl Hub {
         let work = move || {
             let listener = Listener { news: sender.clone(), done: 0, total: 0, told: None };
             // What the server answers is taken for granted in places.
-            let fetched = catch_unwind(AssertUnwindSafe(|| api.model(repository_name).download_with_progress(&file_name, listener)));
-            let fetched = fetched.map_or_else(|_| Err("the answer is not that of a model hub".into()), |done| done.map_err(|error| reason(&error)));
+            let fetched =
+                catch_unwind(AssertUnwindSafe(|| api.model(repository_name).download_with_progress(&file_name, listener)));
+            let fetched = fetched.map_or_else(
+                |_| Err("the answer is not that of a model hub".into()),
+                |done| done.map_err(|error| reason(&error)),
+            );
             let _ = sender.send(News::End(fetched.and_then(|path| verified(&path).map(|()| path))));
         };
         let started = std::thread::Builder::new().name("master-agent-download".into()).spawn(work);
@@ -219,8 +234,9 @@ pub(super) mod tests {
 
         fn with(folder: &Path, fault: Fault) -> Self {
             let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-            let files: HashMap<_, _> =
-                files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap())).collect();
+            let files: HashMap<_, _> = files
+                .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap()))
+                .collect();
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let closed = Arc::new(AtomicBool::new(false));
@@ -253,7 +269,10 @@ pub(super) mod tests {
         let mut lines = BufReader::new(stream).lines();
         let request = lines.next().transpose()?.unwrap_or_default();
         let headers: Vec<String> = lines.map_while(|line| line.ok().filter(|line| !line.is_empty())).collect();
-        let range = headers.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned)).unwrap_or_default();
+        let range = headers
+            .iter()
+            .find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned))
+            .unwrap_or_default();
         let path = request.split(' ').nth(1).unwrap_or_default();
         let found = path.split_once("/resolve/main/").and_then(|(_, file)| files.get(file.rsplit('/').next()?));
         let Some(content) = found.filter(|_| fault != Fault::Foreign) else {
@@ -288,7 +307,8 @@ pub(super) mod tests {
     #[test]
     fn a_fetch_that_failed_can_be_repeated() {
         let cache = tempfile::tempdir().unwrap();
-        for (fault, said) in [(Fault::Foreign, "tokenizer.json"), (Fault::Changed, "checksum"), (Fault::Short, "tokenizer.json")] {
+        for (fault, said) in [(Fault::Foreign, "tokenizer.json"), (Fault::Changed, "checksum"), (Fault::Short, "tokenizer.json")]
+        {
             let server = Server::with(&fixture("tiny"), fault);
             let error = fetched(server.address(), cache.path()).err().unwrap();
             assert_eq!(error.code(), ErrorCode::ModelDownload);

@@ -1,7 +1,8 @@
 //! The embedder: texts in, vectors of length 1 out, on threads of its own.
 //!
 //! `runtime` finds and loads ONNX Runtime, `bundled` runs the model of the package, `foreign` whatever fastembed knows, `hub` fetches
-//! it, `pool` has the threads and their queue, `text` cuts what is too long. One text is computed at a time, without padding, so that
+//! it, `pool` has the threads and their queue, `text` cuts what is too long,
+//! `vocabulary` reads a tokenizer fast. One text is computed at a time, without padding, so that
 //! its vector does not depend on the texts beside it.
 
 mod bundled;
@@ -14,6 +15,7 @@ mod rerank;
 mod runtime;
 mod shared;
 mod text;
+mod vocabulary;
 
 use std::sync::Arc;
 
@@ -82,14 +84,22 @@ impl Embedder {
             let parts = match &options.source {
                 ModelSource::Bundled { folder } => bundled::open(folder, environment)?,
                 ModelSource::Folder { folder } => foreign::open_folder(folder, environment, threads)?,
-                ModelSource::Named { name, cache } => foreign::open_named(name, cache, environment, threads, options.on_progress.as_ref())?,
+                ModelSource::Named { name, cache } => {
+                    foreign::open_named(name, cache, environment, threads, options.on_progress.as_ref())?
+                }
             };
             Ok(Loaded {
                 id: parts.id,
                 dimensions: parts.dimensions,
                 max_tokens: parts.max_tokens,
                 tokenizer: parts.tokenizer,
-                pool: Pool::new("master-agent-embed", parts.dimensions, parts.sessions.unwrap_or(threads), parts.first, parts.make),
+                pool: Pool::new(
+                    "master-agent-embed",
+                    parts.dimensions,
+                    parts.sessions.unwrap_or(threads),
+                    parts.first,
+                    parts.make,
+                ),
             })
         })?;
         loaded.pool.allow(threads);

@@ -9,14 +9,16 @@ use crate::{Error, Result};
 /// hub's was converted (`BAAI/bge-small-en-v1.5`). Of a quantised model and the plain one with the same name the plain one is meant.
 pub(super) fn find(name: &str) -> Result<ModelInfo<EmbeddingModel>> {
     let models = TextEmbedding::list_supported_models();
-    let names = models.iter().map(|model| Names { own: format!("{:?}", model.model), hub: &model.model_code }).collect::<Vec<_>>();
+    let names =
+        models.iter().map(|model| Names { own: format!("{:?}", model.model), hub: &model.model_code }).collect::<Vec<_>>();
     let place = best(name, &names).ok_or_else(|| unknown("an embedding model", name, &names))?;
     Ok(models[place].clone())
 }
 
 pub(super) fn find_reranker(name: &str) -> Result<RerankerModelInfo> {
     let models = TextRerank::list_supported_models();
-    let names = models.iter().map(|model| Names { own: format!("{:?}", model.model), hub: &model.model_code }).collect::<Vec<_>>();
+    let names =
+        models.iter().map(|model| Names { own: format!("{:?}", model.model), hub: &model.model_code }).collect::<Vec<_>>();
     let place = best(name, &names).ok_or_else(|| unknown("a reranker", name, &names))?;
     Ok(models[place].clone())
 }
@@ -47,7 +49,9 @@ fn best(name: &str, names: &[Names<'_>]) -> Option<usize> {
 fn unknown(kind: &str, name: &str, names: &[Names<'_>]) -> Error {
     let mut near: Vec<_> = names
         .iter()
-        .map(|names| (distance(&names.own.to_lowercase(), &name.to_lowercase()).min(distance(&stem(names.hub), &stem(name))), names.hub))
+        .map(|names| {
+            (distance(&names.own.to_lowercase(), &name.to_lowercase()).min(distance(&stem(names.hub), &stem(name))), names.hub)
+        })
         .collect();
     near.sort();
     near.dedup_by_key(|(_, name)| *name);
@@ -77,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_model_has_its_own_name_that_of_the_hub_and_that_of_its_origin() {
-        for name in ["BGESmallENV15", "bgesmallenv15", "Xenova/bge-small-en-v1.5", "BAAI/bge-small-en-v1.5", "bge-small-en-v1.5"] {
+        for name in ["BGESmallENV15", "bgesmallenv15", "Xenova/bge-small-en-v1.5", "BAAI/bge-small-en-v1.5", "bge-small-en-v1.5"]
+        {
             assert_eq!(find(name).unwrap().model, EmbeddingModel::BGESmallENV15, "{name}");
         }
         assert_eq!(find("BGESmallENV15Q").unwrap().model, EmbeddingModel::BGESmallENV15Q);

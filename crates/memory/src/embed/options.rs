@@ -70,7 +70,8 @@ impl ModelSource {
 
 pub(super) fn canonical(folder: &Path) -> Result<PathBuf> {
     folder.canonicalize().map_err(|error| {
-        Error::new(ErrorCode::ModelLoad, format!("The folder {} of the model cannot be read: {error}.", folder.display())).caused_by(error)
+        Error::new(ErrorCode::ModelLoad, format!("The folder {} of the model cannot be read: {error}.", folder.display()))
+            .caused_by(error)
     })
 }
 
@@ -81,6 +82,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
             std::io::ErrorKind::NotFound => "The model is not complete: install or fetch it again.",
             _ => "See that this user may read it.",
         };
-        Error::new(ErrorCode::ModelLoad, format!("The file {} of the model cannot be read: {error}. {advice}", path.display())).caused_by(error)
+        Error::new(ErrorCode::ModelLoad, format!("The file {} of the model cannot be read: {error}. {advice}", path.display()))
+            .caused_by(error)
     })
 }

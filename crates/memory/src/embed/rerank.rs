@@ -41,7 +41,9 @@ impl Reranker {
         let pool = RERANKERS.get_or_load(key, || {
             let environment = runtime::environment(options.runtime.as_deref())?;
             match &options.source {
-                ModelSource::Bundled { .. } => Err(Error::new(ErrorCode::InvalidArgument, "The package comes without a reranker.")),
+                ModelSource::Bundled { .. } => {
+                    Err(Error::new(ErrorCode::InvalidArgument, "The package comes without a reranker."))
+                }
                 ModelSource::Folder { folder } => open_folder(folder, environment, threads),
                 ModelSource::Named { name, cache } => {
                     open_named(name, &Hub::from_environment(cache), environment, threads, options.on_progress.as_ref())
@@ -69,7 +71,8 @@ fn open_named(name: &str, hub: &Hub, environment: Environment, threads: usize, o
     let split = Split::of(files.bytes, threads);
     let cache = hub.cache.clone();
     pool(split.sessions, move || {
-        let mut options = RerankInitOptions::new(info.model.clone()).with_cache_dir(cache.clone()).with_environment(environment.clone());
+        let mut options =
+            RerankInitOptions::new(info.model.clone()).with_cache_dir(cache.clone()).with_environment(environment.clone());
         options = options.with_intra_threads(split.within).with_max_length(LENGTH).with_show_download_progress(false);
         options = CONFIG.iter().fold(options, |options, (key, value)| options.with_session_config(*key, *value));
         foreign::loaded(&info.model_code, &cache, || TextRerank::try_new(options))
@@ -86,7 +89,8 @@ fn open_folder(folder: &Path, environment: Environment, threads: usize) -> Resul
     let split = Split::of(bytes.len(), threads);
     pool(split.sessions, move || {
         let files = UserDefinedRerankingModel::new(OnnxSource::File(model.clone()), foreign::tokenizer_files(&folder)?);
-        let mut options = RerankInitOptionsUserDefined::new().with_environment(environment.clone()).with_intra_threads(split.within);
+        let mut options =
+            RerankInitOptionsUserDefined::new().with_environment(environment.clone()).with_intra_threads(split.within);
         options = options.with_max_length(LENGTH);
         options = CONFIG.iter().fold(options, |options, (key, value)| options.with_session_config(*key, *value));
         foreign::loaded(&folder.display().to_string(), &folder, || TextRerank::try_new_from_user_defined(files, options))
@@ -111,7 +115,8 @@ impl Model for Pairs {
     fn run(&mut self, query: &str, text: &str) -> Result<Vec<f32>> {
         let (query, _) = text::head(&self.tokenizer, query, LENGTH)?;
         let (text, _) = text::head(&self.tokenizer, text, LENGTH)?;
-        let results = self.model.rerank(query, [text], false, Some(1)).map_err(|error| foreign::failed(&error))?;
+        let results =
+            self.model.rerank(query.as_ref(), [text.as_ref()], false, Some(1)).map_err(|error| foreign::failed(&error))?;
         match results.first() {
             Some(result) if !result.score.is_nan() => Ok(vec![1.0 / (1.0 + (-result.score).exp())]),
             _ => Err(Error::new(ErrorCode::EmbeddingFailed, "The model gave no score.")),

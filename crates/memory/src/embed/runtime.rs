@@ -61,7 +61,11 @@ fn failure(path: &Path, reason: &str) -> Error {
     } else {
         "Install the package anew, with its optional dependencies, or set ORT_DYLIB_PATH to the file of ONNX Runtime 1.24 or newer."
     };
-    let text = format!("ONNX Runtime, which runs the embedding model, could not be loaded from {}: {}. {advice}", path.display(), reason.trim_end_matches('.'));
+    let text = format!(
+        "ONNX Runtime, which runs the embedding model, could not be loaded from {}: {}. {advice}",
+        path.display(),
+        reason.trim_end_matches('.')
+    );
     Error::new(ErrorCode::RuntimeLoad, text)
 }
 

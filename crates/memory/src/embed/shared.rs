@@ -56,8 +56,9 @@ mod tests {
         static VALUES: Shared<usize> = Shared::new();
         let loads = AtomicUsize::new(0);
         let all: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| VALUES.get_or_load("a".into(), || Ok(loads.fetch_add(1, Ordering::Relaxed))).unwrap())).collect();
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| VALUES.get_or_load("a".into(), || Ok(loads.fetch_add(1, Ordering::Relaxed))).unwrap()))
+                .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(all.iter().all(|value| Arc::ptr_eq(value, &all[0])));

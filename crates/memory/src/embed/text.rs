@@ -1,6 +1,11 @@
 //! Tokens of texts that may be far longer than a model reads.
 
+use std::borrow::Cow;
+
 use master_agent_core::ErrorCode;
+use tokenizers::models::ModelWrapper;
+use tokenizers::normalizers::NormalizerWrapper;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::{Encoding, PostProcessor, Tokenizer, TruncationDirection};
 
 use crate::{Error, Result};
@@ -8,24 +13,84 @@ use crate::{Error, Result};
 /// Bytes of text tried first for each token that the model reads: words of English have five and a space.
 const BYTES_PER_TOKEN: usize = 16;
 
+/// Bytes after which a tokenizer of which nothing is known is not asked about more.
+const ENOUGH: usize = 1 << 20;
+
 /// The beginning of `text` that has the same first `tokens` tokens as the whole, and its encoding without special tokens, cut off there.
 ///
-/// Tokens do not reach over white space, so those before the last white space of a piece are those of the whole text. A text without any
-/// is taken in larger and larger pieces.
-pub(super) fn head<'a>(tokenizer: &Tokenizer, text: &'a str, tokens: usize) -> Result<(&'a str, Encoding)> {
+/// What follows a piece can change its last word alone, so the tokens before that are those of the whole text. A text in which they are
+/// too few is taken in larger and larger pieces.
+pub(super) fn head<'a>(tokenizer: &Tokenizer, text: &'a str, tokens: usize) -> Result<(Cow<'a, str>, Encoding)> {
+    let bert = longest_word(tokenizer);
     let mut size = tokens.saturating_mul(BYTES_PER_TOKEN);
     loop {
-        let piece = &text[..floor_char_boundary(text, size)];
-        let whole = piece.len() == text.len();
-        let mut encoding = encode(tokenizer, piece)?;
-        let settled = piece.rfind(char::is_whitespace).unwrap_or(0);
-        let count = encoding.get_offsets().iter().take_while(|(_, end)| *end <= settled).count();
-        if whole || count >= tokens {
+        let (piece, whole) = match bert {
+            Some(longest) if text.len() > size => squeezed(text, size, longest),
+            _ => {
+                let end = floor_char_boundary(text, size);
+                (Cow::Borrowed(&text[..end]), end == text.len())
+            }
+        };
+        let mut encoding = encode(tokenizer, &piece)?;
+        if whole {
+            encoding.truncate(tokens, 0, TruncationDirection::Right);
+            return Ok((piece, encoding));
+        }
+        let settled = if bert.is_some() {
+            let last = encoding.get_word_ids().iter().rev().find_map(|word| *word);
+            // A special token in the text has several words, if only a part of it is seen.
+            let end = piece.len().saturating_sub(longest_special(tokenizer));
+            encoding
+                .get_word_ids()
+                .iter()
+                .zip(encoding.get_offsets())
+                .take_while(|(word, (_, to))| **word != last && *to <= end)
+                .count()
+        } else {
+            let end = piece.rfind(char::is_whitespace).unwrap_or(0);
+            encoding.get_offsets().iter().take_while(|(_, to)| *to <= end).count()
+        };
+        if settled >= tokens || (bert.is_none() && piece.len() >= ENOUGH) {
             encoding.truncate(tokens, 0, TruncationDirection::Right);
             return Ok((piece, encoding));
         }
         size = size.saturating_mul(4);
     }
+}
+
+/// Characters of the longest word that is looked up, where words are told apart as BERT does: at white space, punctuation and ideographs.
+fn longest_word(tokenizer: &Tokenizer) -> Option<usize> {
+    match (tokenizer.get_normalizer(), tokenizer.get_pre_tokenizer(), tokenizer.get_model()) {
+        (
+            Some(NormalizerWrapper::BertNormalizer(normalizer)),
+            Some(PreTokenizerWrapper::BertPreTokenizer(_)),
+            ModelWrapper::WordPiece(model),
+        ) if normalizer.clean_text => Some(model.max_input_chars_per_word),
+        _ => None,
+    }
+}
+
+fn longest_special(tokenizer: &Tokenizer) -> usize {
+    tokenizer.get_added_tokens_decoder().values().map(|token| token.content.len()).max().unwrap_or(0)
+}
+
+/// The beginning of `text` with white space of one character and words no longer than they need be to be unknown, which has the same
+/// tokens; about `size` bytes of it, and whether that is all.
+fn squeezed(text: &str, size: usize, longest: usize) -> (Cow<'_, str>, bool) {
+    let mut piece = String::with_capacity(size + 4);
+    let (mut letters, mut space) = (0, false);
+    for character in text.chars() {
+        if piece.len() >= size {
+            return (Cow::Owned(piece), false);
+        }
+        let (was_letters, was_space) = (letters, space);
+        letters = if character.is_ascii_alphanumeric() { was_letters + 1 } else { 0 };
+        space = matches!(character, ' ' | '\n' | '\t' | '\r');
+        if letters <= longest + 1 && !(space && was_space) {
+            piece.push(if space { ' ' } else { character });
+        }
+    }
+    (Cow::Owned(piece), true)
 }
 
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoding> {
@@ -93,25 +158,44 @@ mod tests {
             let (tokenizer, text) = (tokenizer(), parts.concat());
             let (piece, encoding) = head(&tokenizer, &text, tokens).unwrap();
             prop_assert_eq!(encoding.get_ids(), whole(&tokenizer, &text, tokens));
-            prop_assert_eq!(whole(&tokenizer, piece, tokens), whole(&tokenizer, &text, tokens));
+            prop_assert_eq!(whole(&tokenizer, &piece, tokens), whole(&tokenizer, &text, tokens));
         }
     }
 
     #[test]
     fn only_the_beginning_of_a_long_text_is_looked_at() {
-        let text = "hello world ".repeat(1_000_000);
-        let (piece, encoding) = head(&tokenizer(), &text, 254).unwrap();
-        assert_eq!((encoding.len(), piece.len()), (254, 254 * BYTES_PER_TOKEN));
+        let size = 254 * BYTES_PER_TOKEN;
+        for text in ["hello world ".repeat(100_000), "\u{6d77}\u{6d0b}\u{3002}".repeat(100_000), "a,b.".repeat(100_000)] {
+            let (piece, encoding) = head(&tokenizer(), &text, 254).unwrap();
+            assert_eq!(encoding.len(), 254);
+            assert!(piece.len() < size + 4, "{}", piece.len());
+        }
     }
 
     #[test]
     fn words_and_gaps_without_an_end_are_read_through() {
         let tokenizer = tokenizer();
-        for text in ["x".repeat(300_000) + " hello", " ".repeat(300_000) + "hello", "\u{301}".repeat(150_000) + "hello"] {
-            let (piece, encoding) = head(&tokenizer, &text, 254).unwrap();
-            assert_eq!(piece, text);
+        for text in [
+            "x".repeat(300_000) + " hello",
+            " \n".repeat(150_000) + "hello",
+            "\u{301}".repeat(30_000) + "hello",
+            "\u{e01}".repeat(30_000) + " hello",
+        ] {
+            let (_, encoding) = head(&tokenizer, &text, 254).unwrap();
             assert_eq!(encoding.get_ids(), whole(&tokenizer, &text, 254));
+            assert_eq!(encoding.get_ids().last(), Some(&5));
         }
+    }
+
+    #[test]
+    fn a_tokenizer_of_which_nothing_is_known_is_asked_in_words() {
+        let mut tokenizer = tokenizer();
+        tokenizer.with_pre_tokenizer(Some(tokenizers::pre_tokenizers::whitespace::Whitespace {}));
+        assert_eq!(longest_word(&tokenizer), None);
+        let text = "hello  seas, ".repeat(10_000);
+        let (piece, encoding) = head(&tokenizer, &text, 20).unwrap();
+        assert_eq!((encoding.get_ids(), piece.len()), (&whole(&tokenizer, &text, 20)[..], 320));
+        assert!(head(&tokenizer, &"x".repeat(3 * ENOUGH), 20).unwrap().0.len() < 3 * ENOUGH);
     }
 
     #[test]
