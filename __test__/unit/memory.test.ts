@@ -723,6 +723,29 @@ describe("long calls", () => {
     const { createdAt, updatedAt, metadata, id, expiresAt } = writes[0]?.documents[3] ?? {};
     assert.deepEqual([createdAt, updatedAt, metadata, id, expiresAt], [1, 1, { n: 3 }, "3", 8e15]);
   });
+  test("a reindexing that fails is abandoned, also when it is aborted", async () => {
+    let calls = 0;
+    const memory = memoryOn({
+      embedding: (batch) => {
+        calls += 1;
+        if (calls > 1) throw new Error("no credit");
+        return batch.map(() => [1, 1]);
+      },
+    });
+    await memory.add("a");
+    await assert.rejects(memory.reindex(), { code: "ERR_EMBEDDING_FAILED" });
+    assert.equal(FakeMemory.last.calls.at(-1)?.op, "reindexAbandon");
+    calls = 0;
+    const controller = new AbortController();
+    const abandoned = gate();
+    FakeMemory.hook = ({ op }) => {
+      if (op === "reindexRead") controller.abort();
+      if (op === "reindexAbandon") abandoned.open();
+      return undefined;
+    };
+    await assert.rejects(memory.reindex({ signal: controller.signal }), { code: "ERR_WAIT_ABORTED" });
+    await abandoned.opened;
+  });
   test("export and import name the file", async () => {
     const memory = memoryOn({ onConflict: "skip", dedupe: true });
     FakeMemory.hook = ({ op }) => (op === "export" ? { value: { documents: 3 } } : undefined);

@@ -9,7 +9,7 @@ import {
   documentJson,
   metadataJson,
 } from "./documents";
-import type { Scope } from "./scope";
+import { Scope } from "./scope";
 import type { AddSettings, Binding, Core } from "./settings";
 import type { AddedDocument, ChunkOptions, ChunkPlace, MemoryDocument } from "./types";
 
@@ -142,6 +142,23 @@ const REINDEX_DOCUMENTS = 64;
 
 /** Splits and embeds all documents of a collection anew, with vectors of the user's function. They take effect with the last. */
 export async function reindexed(
+  binding: Binding,
+  scope: Scope,
+  onDone: (done: number) => void,
+): Promise<{ documents: number; chunks: number }> {
+  try {
+    return await reindexedByPage(binding, scope, onDone);
+  } catch (error) {
+    // What was written so far is of no use, and holds the collection's locks.
+    const last = new Scope(false);
+    last.held = true;
+    const { core, collection } = binding;
+    await core.client.call("reindexAbandon", members({ collection }), last).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function reindexedByPage(
   { core, collection, rules }: Binding,
   scope: Scope,
   onDone: (done: number) => void,
