@@ -87,7 +87,7 @@ pub fn chunk(text: &str, options: &ChunkOptions, tokenizer: &Tokenizer) -> Resul
 
 fn split<'x>(text: &'x str, options: &ChunkOptions, counter: &mut Counter<'_, 'x>) -> Result<Vec<Range<usize>>> {
     if counter.fits(text)? {
-        return Ok(vec![0..text.len()]);
+        return Ok(Vec::from([0..text.len()]));
     }
     let format = options.format.unwrap_or_else(|| guess(text));
     let outline = Outline::new(text, format);

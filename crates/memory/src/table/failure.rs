@@ -1,0 +1,69 @@
+//! Turns what LanceDB and the operating system report into coded errors that name the table or file.
+
+use std::io;
+use std::path::Path;
+
+use master_agent_core::ErrorCode;
+
+use crate::error::Error;
+
+/// An error of the operating system on `path`.
+pub(crate) fn of_io(path: &Path, error: &io::Error) -> Error {
+    let (code, advice) = advice(error);
+    Error::new(code, format!("{}: {error}. {advice}", path.display()))
+}
+
+fn advice(error: &io::Error) -> (ErrorCode, &'static str) {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            (ErrorCode::StoreFull, "Free some space, or set LANCEDB_PATH to another disk; nothing was lost.")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            (ErrorCode::StoreReadOnly, "Give this user the right to write there, or set LANCEDB_PATH to another folder.")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            (ErrorCode::StoreOpen, "A file is where the folder should be: set LANCEDB_PATH to another folder.")
+        }
+        _ => (ErrorCode::StoreFailed, "Check the disk and the folder."),
+    }
+}
+
+/// An error of LanceDB on the table at `path`.
+pub(crate) fn of_lance(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut damaged = false;
+    while let Some(one) = next {
+        if let Some(io) = one.downcast_ref::<io::Error>() {
+            let (code, advice) = advice(io);
+            if code != ErrorCode::StoreFailed {
+                return Error::new(code, format!("{}: {io}. {advice}", path.display()));
+            }
+            damaged |= matches!(io.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData);
+        }
+        if let Some(lance) = one.downcast_ref::<lance::Error>() {
+            damaged |=
+                matches!(lance, lance::Error::CorruptFile { .. } | lance::Error::NotFound { .. } | lance::Error::Internal { .. });
+        }
+        next = one.source();
+    }
+    // What was a source of the operating system's may have been turned into text on its way.
+    let text = error.to_string();
+    let says = |what: &[&str]| what.iter().any(|one| text.contains(one));
+    if says(&["No space left", "os error 28", "Disk quota", "os error 122", "StorageFull"]) {
+        return of_io(path, &io::Error::from(io::ErrorKind::StorageFull));
+    }
+    if says(&["Permission denied", "os error 13", "Read-only file system", "os error 30"]) {
+        return of_io(path, &io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    let first = text.lines().next().unwrap_or_default();
+    if damaged || says(&["corrupt", "Corrupt", "magic", "not found", "Not found", "No such file"]) {
+        return Error::new(
+            ErrorCode::StoreCorrupt,
+            format!(
+                "{}: a file of the table is missing or damaged ({first}). Restore the folder from a copy, or remove it and add the documents again.",
+                path.display()
+            ),
+        );
+    }
+    Error::new(ErrorCode::StoreFailed, format!("{}: {first}", path.display()))
+}
