@@ -198,7 +198,7 @@ describe("filters", () => {
   test("that are wrong name their place", async (t) => {
     const memory = memoryFor(t);
     await memory.addMany(FACTS);
-    for (const filter of [{ year: { between: [1, 2] } }, { or: {} }, { year: { in: 3 } }]) {
+    for (const filter of [{ year: { gte: 1, betwen: 2 } }, { or: {} }, { year: { in: 3 } }]) {
       await assert.rejects(memory.search("a", { filter: filter as never }), { code: "ERR_INPUT_INVALID", message: /filter/ });
     }
   });

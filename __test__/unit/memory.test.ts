@@ -557,7 +557,7 @@ describe("embedding", () => {
   });
   test("an embedding function of the bundled model can be called, and knows itself", async () => {
     const embed = createEmbeddingFunction();
-    assert.deepEqual([embed.dimensions, embed.id], [384, "all-MiniLM-L6-v2"]);
+    assert.deepEqual([embed.dimensions, embed.id], [384, "sentence-transformers/all-MiniLM-L6-v2"]);
     assert.equal((await embed("a")).length, 4);
     assert.equal((await embed(["a", "b"])).length, 2);
     assert.deepEqual(await embed.embedOne("a"), (await embed.embedBatch(["a"]))[0]);

@@ -71,7 +71,7 @@ export interface EmbedOptions extends CallOptions {
 
 /** The length of the bundled model's vectors. */
 export const BUNDLED_DIMENSIONS = 384;
-const BUNDLED_ID = "all-MiniLM-L6-v2";
+const BUNDLED_ID = "sentence-transformers/all-MiniLM-L6-v2";
 
 /** What an embedding function is made of: a model of the engine, or a function. */
 export type Embedding = { readonly model: NativeModel; readonly external?: undefined } | { readonly external: ExternalEmbedder };
