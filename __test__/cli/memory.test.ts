@@ -145,17 +145,17 @@ describe("memory add", () => {
   });
 
   test("tells how far it is, and keeps what was added when it is stopped", { skip: process.platform === "win32" }, async () => {
-    const files = 400;
-    const words = Array.from({ length: 120 }, (_, index) => `word${index}`).join(" ");
+    const files = 320;
+    const words = Array.from({ length: 30 }, (_, index) => `word${index}`).join(" ");
     for (let index = 0; index < files; index++) {
       bench.file(`many/${index}.md`, `Note ${index}. ${words}`);
     }
     const program = bench.command(["memory", "add", "many", "--collection", "many"]);
-    await program.says(/^\d+ of 400 files$/m);
+    await program.says(/^\d+ of 320 files$/m);
     program.kill("SIGINT");
     const { code, stdout, stderr } = await program.ended;
     assert.equal(code, 130, stderr);
-    const [, said = ""] = /^Stopped after (\d+) of 400 files\. Run it again to go on\.$/m.exec(stderr) ?? [];
+    const [, said = ""] = /^Stopped after (\d+) of 320 files\. Run it again to go on\.$/m.exec(stderr) ?? [];
     const kept = Number(/^(\d+) added/.exec(stdout)?.[1]);
     assert.equal(kept, Number(said));
     assert.ok(kept > 0 && kept < files, `${kept} kept`);
@@ -189,7 +189,7 @@ describe("memory search", () => {
   test("prints a passage on each line where there is no terminal", async () => {
     const { code, stdout, stderr } = await bench.run(["memory", "search", "tickets", "--mode", "text"]);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^0\.\d{3}\ttravel\/trains\.md\t1\tTickets for trains are booked by the front desk\.\n$/);
+    assert.match(stdout, /^[01]\.\d{3}\ttravel\/trains\.md\t1\tTickets for trains are booked by the front desk\.\n$/);
   });
 
   test("says which collections there are", async () => {
