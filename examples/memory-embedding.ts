@@ -13,7 +13,7 @@ const letters = createEmbeddingFunction({
 });
 
 await using memory = new Memory({ path: "./data/letters", embedding: letters });
-await memory.addMany(["zigzag puzzle", "banana cabana", "queue for quinoa"], { dedupe: true });
+await memory.addMany(["zigzag puzzle", "banana bread", "queue for quinoa"], { dedupe: true });
 
 const [hit] = await memory.search("jazz", { mode: "vector", limit: 1 });
 console.log(`nearest by letters: ${hit?.text}`);
