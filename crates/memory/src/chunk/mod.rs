@@ -47,8 +47,10 @@ pub struct ChunkOptions {
 }
 
 impl Default for ChunkOptions {
+    /// What the bundled model sees of a text beside its two special tokens. Measured by nDCG@10, passages of 200 tokens find a
+    /// little less (by 0.003), those of 128 much less.
     fn default() -> Self {
-        Self { tokens: 200, overlap: 32, format: None }
+        Self { tokens: 254, overlap: 40, format: None }
     }
 }
 
@@ -87,7 +89,7 @@ pub fn chunk(text: &str, options: &ChunkOptions, tokenizer: &Tokenizer) -> Resul
 
 fn split<'x>(text: &'x str, options: &ChunkOptions, counter: &mut Counter<'_, 'x>) -> Result<Vec<Range<usize>>> {
     if counter.fits(text)? {
-        return Ok(Vec::from([0..text.len()]));
+        return Ok(std::iter::once(0..text.len()).collect());
     }
     let format = options.format.unwrap_or_else(|| guess(text));
     let outline = Outline::new(text, format);
