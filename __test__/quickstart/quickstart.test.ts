@@ -68,7 +68,7 @@ describe("the quickstart", () => {
       bench.script("examples/quickstart.ts", ["repository", "--store", join(bench.folder, "state"), "--ask", question]);
     const end = await ask("when do I get my money back?").ended;
     fine(end);
-    assert.match(end.stdout, /^Memory {2}3 documents, 3 of them new or changed: 3 passages embedded, in [\d.]+ s$/m);
+    assert.match(end.stdout, /^Memory {2}3 documents, 3 of them new or changed\n3 passages embedded and stored in [\d.]+ s$/m);
     assert.match(end.stdout, /^\? when do I get my money back\? {2}\d+ ms$/m);
     assert.match(
       end.stdout,
@@ -76,7 +76,7 @@ describe("the quickstart", () => {
     );
     const again = await ask("what is to be done?").ended;
     fine(again);
-    assert.match(again.stdout, /^Memory {2}3 documents, none of them new or changed, in /m);
+    assert.match(again.stdout, /^Memory {2}3 documents, none of them new or changed$/m);
     assert.match(again.stdout, /^ {2}[01]\.\d\d {2}docs\/todo\.md/m);
   });
 

@@ -2,7 +2,7 @@
 import { extname } from "node:path";
 import { Memory } from "master-agent";
 import type { SourceFile } from "./files.ts";
-import { showAnswer, showIndexed } from "./screen.ts";
+import { showAnswer, showIndexed, showIndexing } from "./screen.ts";
 
 /** What is kept beside each document. */
 type Metadata = { root: string; path: string };
@@ -33,19 +33,18 @@ export async function indexAndAsk(files: readonly SourceFile[], { path, root, qu
     return;
   }
   await using memory = new Memory<Metadata>({ path });
-  const began = performance.now();
   const stored = await memory.getMany(
     documents.map(({ id }) => id),
     { signal },
   );
   const changed = documents.filter(({ text }, index) => stored[index]?.text !== text);
-  const added = await memory.addMany(changed, { signal });
-  showIndexed({
-    documents: documents.length,
-    changed: changed.length,
-    passages: added.reduce((sum, { chunks }) => sum + chunks, 0),
-    took: performance.now() - began,
-  });
+  showIndexing(documents.length, changed.length);
+  if (changed.length > 0) {
+    const began = performance.now();
+    const added = await memory.addMany(changed, { signal });
+    const passages = added.reduce((sum, { chunks }) => sum + chunks, 0);
+    showIndexed(passages, performance.now() - began);
+  }
   for (const question of asked(questions, documents)) {
     const start = performance.now();
     // Only documents of this folder: one memory can hold those of many.

@@ -198,12 +198,15 @@ function shorten(path: string, room: number): string {
   return `${path.slice(0, room - 1 - tail)}…${path.slice(-tail)}`;
 }
 
+/** What is put into the memory. */
+export function showIndexing(documents: number, changed: number): void {
+  const news = changed === 0 ? "none of them new or changed" : `${number(changed)} of them new or changed`;
+  console.log(`\n${bold("Memory")}  ${number(documents)} documents, ${news}`);
+}
+
 /** What was put into the memory. */
-export function showIndexed(done: { documents: number; changed: number; passages: number; took: number }): void {
-  const { documents, changed, passages, took } = done;
-  const news =
-    changed === 0 ? "none of them new or changed" : `${changed} of them new or changed: ${number(passages)} passages embedded`;
-  console.log(`\n${bold("Memory")}  ${number(documents)} documents, ${news}, in ${(took / 1000).toFixed(1)} s`);
+export function showIndexed(passages: number, took: number): void {
+  console.log(`${number(passages)} passages embedded and stored in ${(took / 1000).toFixed(1)} s`);
 }
 
 /** A question, the passage that answers it best, and where others are. */
@@ -228,20 +231,42 @@ const EXCERPT_LINES = 6;
 
 /** How a passage begins, without its headings, in lines that fit. */
 function excerpt(passage: string): string[] {
-  const words = passage
-    .replace(/^#+ .*$/gm, "")
-    .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "")
-    .split(/\s+/)
-    .filter(Boolean);
+  const room = Math.min(width, 110) - 6;
+  const lines = parts(passage).flatMap((part) => broken(part, room));
+  return lines.length <= EXCERPT_LINES ? lines : [...lines.slice(0, EXCERPT_LINES), "…"];
+}
+
+/** Paragraphs, items of lists, and rows of tables with their cells beside each other. */
+function parts(passage: string): string[] {
+  const found: string[] = [];
+  let open = false;
+  for (const line of passage.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "").split("\n")) {
+    const text = line.trim();
+    if (text === "" || /^#|^\|[\s|:-]+$/.test(text)) {
+      open = false;
+    } else if (text.startsWith("|")) {
+      found.push(text.replace(/^\|\s*|\s*\|$/g, "").replace(/\s*\|\s*/g, "  "));
+      open = false;
+    } else if (open && !/^(?:[-*+]|\d+\.|```)/.test(text)) {
+      found.push(`${found.pop()} ${text}`);
+    } else {
+      found.push(text);
+      open = !text.startsWith("```");
+    }
+  }
+  return found;
+}
+
+/** A text in lines of so many characters. */
+function broken(text: string, room: number): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of words) {
-    if (line !== "" && line.length + 1 + word.length > Math.min(width, 110) - 6) {
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > room) {
       lines.push(line);
       line = "";
     }
     line += line === "" ? word : ` ${word}`;
   }
-  lines.push(line);
-  return lines.length <= EXCERPT_LINES ? lines : [...lines.slice(0, EXCERPT_LINES), "…"];
+  return [...lines, line];
 }
