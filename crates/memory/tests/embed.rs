@@ -288,19 +288,13 @@ fn a_model_with_other_dimensions_than_it_says_is_refused() {
 }
 
 #[test]
-fn a_session_that_cannot_be_made_later_fails_its_texts() {
-    // Models of one size with two graphs: the second session finds another file than the first.
+fn a_thread_that_gets_no_session_leaves_the_work_to_the_others() {
     let place = copy("bundled");
-    let options = ModelOptions { threads: Some(2), ..options(ModelSource::Bundled { folder: place.path().to_path_buf() }) };
-    let embedder = Embedder::load(options).unwrap();
-    embed(&embedder, &["hello"]);
+    let embedder = bundled(place.path()).unwrap();
     std::fs::remove_file(place.path().join("model.onnx")).unwrap();
-    let failed = (0..200).find_map(|_| embedder.embed_blocking(vec!["hello".into(); 50], Urgency::Documents).err());
-    // On one core the first thread may do all of it, which is as good.
-    if let Some(error) = failed {
-        assert!(error.to_string().contains("model.onnx"), "{error}");
+    for _ in 0..50 {
+        assert_unit(&embed(&embedder, &["hello"; 50]));
     }
-    embed(&embedder, &["hello"]);
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn id_of(folder: &Path, model: &Path) -> Result<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 pub(super) mod tests {
     use super::*;
     use crate::embed::hub::tests::Server;

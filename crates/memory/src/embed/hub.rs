@@ -199,6 +199,7 @@ impl hf_hub::api::Progress for Listener {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 pub(super) mod tests {
     use std::collections::HashMap;
     use std::io::{BufRead, BufReader, Write};

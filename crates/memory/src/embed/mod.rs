@@ -171,6 +171,7 @@ fn normalised(mut vector: Vec<f32>) -> Result<Vec<f32>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::path::PathBuf;
 

@@ -215,23 +215,33 @@ impl Drop for Pool {
 impl Inner {
     fn work(&self) {
         let mut model = self.queue.lock().first.take();
-        while let Some((call, place)) = self.next() {
-            if model.is_none() {
-                match (self.make)() {
-                    Ok(made) => model = Some(made),
-                    Err(error) => {
-                        call.finish(place, self.width, Err(error));
-                        continue;
-                    }
+        loop {
+            // Before a text is taken, so that one who cannot have a session leaves the work to those who have.
+            let made = model.take().map_or_else(|| (self.make)(), Ok);
+            if made.is_err() {
+                let mut queue = self.queue.lock();
+                if queue.threads > 1 {
+                    queue.threads -= 1;
+                    queue.allowed = queue.threads;
+                    return;
                 }
             }
-            let Some(session) = &mut model else { continue };
-            let result = catch_unwind(AssertUnwindSafe(|| session.run(&call.query, &call.texts[place])));
-            let result = result.unwrap_or_else(|panic| {
-                // What it left behind is not used again.
-                model = None;
-                Err(Error::new(ErrorCode::EmbeddingFailed, format!("The model failed: {}.", said(&*panic))))
-            });
+            let Some((call, place)) = self.next() else { return };
+            let mut session = match made.or_else(|_| (self.make)()) {
+                Ok(session) => session,
+                Err(error) => {
+                    call.finish(place, self.width, Err(error));
+                    continue;
+                }
+            };
+            // A session that panicked is not used again.
+            let result = match catch_unwind(AssertUnwindSafe(|| session.run(&call.query, &call.texts[place]))) {
+                Ok(result) => {
+                    model = Some(session);
+                    result
+                }
+                Err(panic) => Err(Error::new(ErrorCode::EmbeddingFailed, format!("The model failed: {}.", said(&*panic)))),
+            };
             call.finish(place, self.width, result);
         }
     }
@@ -266,6 +276,7 @@ fn said(panic: &(dyn std::any::Any + Send)) -> &str {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::sync::Barrier;
     use std::sync::mpsc::{Receiver, Sender, channel};

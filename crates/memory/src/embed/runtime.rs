@@ -109,6 +109,7 @@ fn elf_end(file: &mut File) -> std::io::Result<Option<u64>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use super::*;
 

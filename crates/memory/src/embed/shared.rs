@@ -34,6 +34,7 @@ impl<T> Shared<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -127,6 +127,7 @@ fn floor_char_boundary(text: &str, size: usize) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use proptest::prelude::*;
 

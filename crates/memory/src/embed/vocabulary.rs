@@ -103,6 +103,7 @@ impl<'de> Deserialize<'de> for Vocabulary {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
     use std::path::PathBuf;
 
