@@ -106,7 +106,8 @@ export async function showStats(values: Values): Promise<void> {
   field("passages", plain(document.chunks));
   field("size", bytes(document.bytes));
   field("model", `${oneLine(document.model)}, ${document.dimensions} dimensions`);
-  field("version", `${plain(document.version)}, in ${plain(document.fragments)} fragments`);
+  const fragments = document.fragments === 1 ? "1 fragment" : `${plain(document.fragments)} fragments`;
+  field("version", `${plain(document.version)}, in ${fragments}`);
   if (document.deletedRows > 0) {
     field("deleted", `${plain(document.deletedRows)} passages, until files are compacted`);
   }
