@@ -120,6 +120,7 @@ describe("the program", () => {
 
   test("mistakes are told on standard error, end with 2 and touch nothing", async () => {
     for (const args of [
+      ["memory", "search", " "],
       ["memory", "search", "x", "--limit", "0"],
       ["memory", "search", "x", "--mode", "fuzzy"],
       ["memory", "search", "x", "--filter", "{"],

@@ -3,7 +3,7 @@ import { extname } from "node:path";
 import type { Memory, RAGResult } from "master-agent";
 import { inMemory } from "./memory";
 import { columns, manyLines, oneLine, paint, print, printJson, width } from "./terminal";
-import { choice, jsonObject, number, type Values, wholeNumber } from "./values";
+import { choice, jsonObject, number, UsageError, type Values, wholeNumber } from "./values";
 
 /** The lines of a passage in its document, from 1. */
 interface Lines {
@@ -15,7 +15,10 @@ type Hit = RAGResult & { readonly lines: Lines };
 
 /** `master-agent memory search`. */
 export async function searchMemory(words: readonly string[], values: Values): Promise<void> {
-  const query = words.join(" ");
+  const query = words.join(" ").trim();
+  if (query === "") {
+    throw new UsageError("memory search needs <query...>.", "memory search");
+  }
   const settings = {
     limit: wholeNumber(values.limit, "limit", 1, 1_000) ?? 5,
     mode: choice(values.mode, "mode", ["hybrid", "vector", "text"]),
