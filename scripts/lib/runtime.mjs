@@ -71,6 +71,12 @@ const notices = { "onnxruntime-LICENSE.txt": "LICENSE", "onnxruntime-ThirdPartyN
 
 const sum = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
+/** The line of an output that says what went wrong. */
+const gist = (output) => {
+  const lines = output.trim().split("\n");
+  return lines.find((line) => /^(npm error|ERROR)/.test(line) && !/^npm error (code|errno)/.test(line)) ?? lines.at(-1);
+};
+
 /** The folder in npm/ for a Rust target. */
 export function platformOf(triple) {
   const [, arch, system] = /^(x86_64|aarch64)-(.+)$/.exec(triple);
@@ -139,7 +145,7 @@ async function fromWheel({ file, wheel: [tag, entry, checksum] }, folder, tried)
     const { code, output } = await run(python, args, { quiet: true, silent: true });
     const wheel = readdirSync(folder).find((name) => name.endsWith(".whl"));
     if (code !== 0 || wheel === undefined) {
-      tried.push(`${python} -m pip: ${output.trim().split("\n").at(-1)}`);
+      tried.push(`${python} -m pip: ${gist(output)}`);
       continue;
     }
     const names = { [file]: `onnxruntime/capi/${entry}` };
@@ -164,7 +170,7 @@ async function fromNpm({ file, npm: [entry, checksum] }, folder, tried) {
   const path = `package/bin/napi-v6/${entry}`;
   const unpacked = tarball && (await run("tar", ["-xzf", tarball, path], { cwd: folder, quiet: true, silent: true }));
   if (packed.code !== 0 || !unpacked || unpacked.code !== 0) {
-    tried.push(`npm pack ${name}: ${(unpacked ?? packed).output.trim().split("\n").at(-1)}`);
+    tried.push(`npm pack ${name}: ${gist((unpacked ?? packed).output)}`);
     return undefined;
   }
   const bytes = readFileSync(join(folder, path));
