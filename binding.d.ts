@@ -8,6 +8,15 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+export declare class Memory {
+  /** Opens nothing yet. `on_event` gets JSON. */
+  constructor(options: string, onEvent: (arg: string) => void)
+  /** Answers one request, a JSON text, with the rows of numbers that belong to it. */
+  call(request: string, vectors?: Float32Array | undefined | null): Promise<MemoryReply>
+  /** Lets calls that are under way end, and lets go of all files. */
+  close(): Promise<MemoryReply>
+}
+
 export declare class Session {
   constructor(options: NativeOptions, wake: () => void)
   submit(request: number, jobs: string): void
@@ -18,6 +27,14 @@ export declare class Session {
   alive(): void
   drain(): string
   shutdown(): void
+}
+
+/** What a call answers: `error` and `value` are JSON. */
+export interface MemoryReply {
+  error?: string
+  value?: string
+  /** Rows of numbers that belong to the value, one after the other. */
+  vectors?: Float32Array
 }
 
 export interface NativeOptions {

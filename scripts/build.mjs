@@ -46,7 +46,50 @@ function copyInOneStep(from, to) {
   renameSync(half, to);
 }
 
-/** Builds the addon with `npm run build`'s or another profile; `extra` goes to `napi build`. */
+/**
+ * Builds the addon for this machine as every other cargo command here builds: `napi build` would name the target, and cargo keeps what is
+ * built for a named target apart, so that LanceDB would be built once for the addon and once more for the tests.
+ */
+async function compile(profile, folder) {
+  const { generateTypeDef, parseTriple, writeJsBinding } = await import("@napi-rs/cli");
+  const { output: version } = await run("rustc", ["--version", "--verbose"], { quiet: true });
+  const target = parseTriple(/^host: (\S+)$/m.exec(version)[1]);
+  const described = await run("cargo", ["metadata", "--format-version", "1", "--no-deps"], { quiet: true });
+  if (described.code !== 0) return false;
+  const built = JSON.parse(described.output.slice(described.output.indexOf("{"))).target_directory;
+  // The macros write the types that JavaScript sees while the crate is compiled: it is, when they are not there.
+  const definitions = join(built, "napi-rs", `master-agent-${profile}`);
+  mkdirSync(definitions, { recursive: true });
+  const env = { NAPI_TYPE_DEF_TMP_FOLDER: definitions };
+  if (!existsSync(join(definitions, "master-agent"))) env.NAPI_FORCE_BUILD_MASTER_AGENT = String(Date.now());
+  const flags = [...(profile === "release" ? ["--release"] : []), ...(ci ? ["--locked"] : [])];
+  const { code } = await run("cargo", ["build", "--package", "master-agent", ...flags], { env });
+  if (code !== 0) return false;
+  const { name, napi, version: own } = manifest();
+  const names = { win32: "master_agent.dll", darwin: "libmaster_agent.dylib" };
+  const library = join(built, profile === "release" ? "release" : "debug", names[target.platform] ?? "libmaster_agent.so");
+  copyInOneStep(library, join(root, folder, `${napi.binaryName}.${target.platformArchABI}.node`));
+  const { exports, dts } = await generateTypeDef({
+    typeDefDir: definitions,
+    configDtsHeader: napi.dtsHeader,
+    constEnum: napi.constEnum,
+    cwd: root,
+    declareBindingTarget: true,
+  });
+  write(`${folder}/binding.d.ts`, dts);
+  await writeJsBinding({
+    platform: true,
+    idents: exports,
+    jsBinding: "binding.js",
+    binaryName: napi.binaryName,
+    packageName: name,
+    version: own,
+    outputDir: join(root, folder),
+  });
+  return true;
+}
+
+/** Builds the addon with `npm run build`'s or another profile; `extra` goes to `napi build`, which builds for other platforms. */
 export async function buildAddon({ profile, extra = [] }) {
   const started = performance.now();
   const folder = nativeFolder(profile);
@@ -55,12 +98,15 @@ export async function buildAddon({ profile, extra = [] }) {
   const fresh = extra.length === 0 && read(stamp) === wanted && addonIn(folder) !== undefined;
   if (!fresh) {
     mkdirSync(join(root, folder), { recursive: true });
+    const native = extra.length === 0;
     const args = ["build", "--platform", "--output-dir", folder, "--js", "binding.js", "--dts", "binding.d.ts"];
     if (profile === "release") args.push("--release");
     args.push(...extra, "--", "--package", "master-agent");
     if (ci) args.push("--locked");
-    const { code } = await node([tool("@napi-rs", "cli", "dist", "cli.js"), ...args]);
-    if (code !== 0) return false;
+    const done = native
+      ? await compile(profile, folder)
+      : (await node([tool("@napi-rs", "cli", "dist", "cli.js"), ...args])).code === 0;
+    if (!done) return false;
   }
   for (const name of ["binding.js", "binding.d.ts"]) {
     const text = read(`${folder}/${name}`)?.replaceAll("\r\n", "\n");

@@ -36,11 +36,12 @@ fn runtime() -> Result<&'static Runtime> {
 
 /// What a call answers: `error` and `value` are JSON.
 #[napi(object, object_from_js = false)]
-pub(crate) struct MemoryReply {
-    pub(crate) error: Option<String>,
-    pub(crate) value: Option<String>,
+#[expect(unreachable_pub, reason = "the macro asks for it")]
+pub struct MemoryReply {
+    pub error: Option<String>,
+    pub value: Option<String>,
     /// Rows of numbers that belong to the value, one after the other.
-    pub(crate) vectors: Option<Float32Array>,
+    pub vectors: Option<Float32Array>,
 }
 
 impl From<std::result::Result<Reply, Fault>> for MemoryReply {

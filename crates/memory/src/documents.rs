@@ -446,6 +446,10 @@ pub(crate) async fn rebuild(
     let table = &opened.table;
     let (prepared, dimensions) = inner.prepare(head, request.documents, &request.chunk, vectors, now()).await?;
     let mut rebuilds = inner.rebuilds.lock().await;
+    if request.begin {
+        // What an earlier one has left, whose caller gave up.
+        rebuilds.remove(&head.collection);
+    }
     let mut rebuild = match rebuilds.remove(&head.collection) {
         Some(rebuild) => rebuild,
         None => {

@@ -1,8 +1,6 @@
 //! The face of memory: one call per request, whatever it asks for.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,11 +17,11 @@ use tokio::task::JoinHandle;
 use crate::embed::{Embedder, ModelOptions, ModelSource, Reranker, Urgency};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::request::{self, Added, ChunkOptions, Document, Head, Mode, Model, Options, Place, Reply, Stored};
+use crate::request::{self, Added, ChunkOptions, Document, Head, Mode, Model, Options, Reply};
 use crate::search::{self, Query};
-use crate::table::rows::{self, Row};
+use crate::table::rows;
 use crate::table::upkeep::{self, Bell};
-use crate::table::write::{Change, Conflict, Done, Patch, Prepared, Status, Writer};
+use crate::table::write::{Change, Conflict, Done, Patch, Prepared, Writer};
 use crate::table::{Table, failure};
 use crate::{documents, jsonl, text};
 
@@ -55,6 +53,8 @@ pub(crate) struct Inner {
     emit: Emit,
     connection: OnceCell<Connection>,
     model: OnceCell<Arc<Embedder>>,
+    /// Counts the tokens of chunks whose vectors come from outside.
+    counter: OnceCell<Arc<tokenizers::Tokenizer>>,
     rerankers: Mutex<HashMap<String, Arc<Reranker>>>,
     open: tokio::sync::Mutex<HashMap<String, Arc<Opened>>>,
     calls: Mutex<HashMap<u32, oneshot::Sender<()>>>,
@@ -121,6 +121,7 @@ impl Memory {
                 emit,
                 connection: OnceCell::new(),
                 model: OnceCell::new(),
+                counter: OnceCell::new(),
                 rerankers: Mutex::default(),
                 open: tokio::sync::Mutex::default(),
                 calls: Mutex::default(),
@@ -199,6 +200,10 @@ impl Inner {
             "reindex" => documents::reindex(self, head, &read(request)?).await.and_then(|facts| answer(&facts)),
             "reindexRead" => self.list(head, &read(request)?).await,
             "reindexWrite" => documents::rebuild(self, head, read(request)?, vectors).await.and_then(|facts| answer(&facts)),
+            "reindexAbandon" => {
+                self.rebuilds.lock().await.remove(&head.collection);
+                answer(&json!({}))
+            }
             "export" => jsonl::export(self, head, &read(request)?).await.and_then(|facts| answer(&facts)),
             "import" => jsonl::import(self, head, &read(request)?).await.and_then(|facts| answer(&facts)),
             "rerank" => self.rerank(read(request)?).await,
@@ -288,6 +293,10 @@ impl Inner {
         let mut open = self.open.lock().await;
         if let Some(opened) = open.get(name) {
             return Ok(Some(Arc::clone(opened)));
+        }
+        // Connecting would make the folder: reading does not.
+        if !Table::is_there(&Table::path_of(&self.options.folder, name))? {
+            return Ok(None);
         }
         let table = Table::open(self.connection().await?, &self.options.folder, name).await?;
         let Some(table) = table else { return Ok(None) };
@@ -388,8 +397,7 @@ impl Inner {
 
     async fn split(&self, request: &request::Split) -> Result<Reply> {
         let mut all = Vec::with_capacity(request.texts.len());
-        for text in &request.texts {
-            let chunks = self.chunks(text.clone(), &request.chunk).await?;
+        for (text, chunks) in request.texts.iter().zip(self.chunks(request.texts.clone(), &request.chunk).await?) {
             let places = text::utf16_places(text, &chunks);
             let one: Vec<Value> = chunks
                 .iter()
@@ -404,16 +412,19 @@ impl Inner {
     async fn tokenizer(&self) -> Result<Arc<tokenizers::Tokenizer>> {
         match &self.options.model {
             Model::External { tokenizer: Some(path), .. } => {
-                let path = path.clone();
-                run_blocking(move || load_tokenizer(&path)).await
+                let load = async || {
+                    let path = path.clone();
+                    run_blocking(move || load_tokenizer(&path)).await
+                };
+                self.counter.get_or_try_init(load).await.map(Arc::clone)
             }
             Model::External { .. } => Err(Error::new(ErrorCode::Internal, "a memory without a tokenizer was asked to split")),
             _ => Ok(Arc::clone(self.model().await?.tokenizer())),
         }
     }
 
-    /// The places of a document's chunks, in bytes.
-    pub(crate) async fn chunks(&self, text: String, options: &ChunkOptions) -> Result<Vec<std::ops::Range<usize>>> {
+    /// The places of each text's chunks, in bytes. A text has one at least.
+    async fn chunks(&self, texts: Vec<String>, options: &ChunkOptions) -> Result<Vec<Vec<std::ops::Range<usize>>>> {
         let tokenizer = self.tokenizer().await?;
         let most = match (&self.options.model, self.model.get()) {
             (Model::External { max_tokens, .. }, _) => max_tokens.unwrap_or(BUNDLED_MAX_TOKENS),
@@ -421,8 +432,14 @@ impl Inner {
             (_, None) => BUNDLED_MAX_TOKENS,
         };
         let options = documents::chunk_options(options, most)?;
-        let split = move || crate::chunk::chunk(&text, &options, &tokenizer);
-        run_blocking(split).await
+        run_blocking(move || {
+            let split = |text: &String| {
+                let chunks = crate::chunk::chunk(text, &options, &tokenizer)?;
+                Ok(if chunks.is_empty() { vec![0..text.len(); 1] } else { chunks })
+            };
+            texts.iter().map(split).collect()
+        })
+        .await
     }
 
     /// Documents with their chunks and vectors, ready to be written.
@@ -435,21 +452,22 @@ impl Inner {
         now: i64,
     ) -> Result<(Vec<Prepared>, usize)> {
         let total = given.len();
-        let mut places = Vec::with_capacity(given.len());
-        let mut texts = Vec::new();
-        for (at, document) in given.iter().enumerate() {
-            let ranges = match (&document.chunks, self.is_external()) {
-                (Some(chunks), true) => documents::byte_ranges(&document.text, chunks, at)?,
-                (None, true) => {
+        let places = if self.is_external() {
+            let mut places = Vec::with_capacity(given.len());
+            for (at, document) in given.iter().enumerate() {
+                let Some(chunks) = &document.chunks else {
                     return Err(Error::new(ErrorCode::Internal, format!("documents[{at}].chunks: missing beside vectors")));
-                }
-                _ => self.chunks(document.text.clone(), options).await?,
-            };
-            // An empty document is there, too.
-            let ranges = if ranges.is_empty() { vec![0..document.text.len()] } else { ranges };
-            texts.extend(ranges.iter().map(|range| document.text[range.clone()].to_owned()));
-            places.push(ranges);
-        }
+                };
+                places.push(documents::byte_ranges(&document.text, chunks, at)?);
+            }
+            places
+        } else {
+            self.chunks(given.iter().map(|document| document.text.clone()).collect(), options).await?
+        };
+        let pieces = |(document, ranges): (&Document, &Vec<std::ops::Range<usize>>)| {
+            ranges.iter().map(|range| document.text[range.clone()].to_owned()).collect::<Vec<_>>()
+        };
+        let texts: Vec<String> = given.iter().zip(&places).flat_map(pieces).collect();
         let count = texts.len();
         let (data, dimensions) = match vectors {
             Some(data) if count > 0 && data.len() % count == 0 && !data.is_empty() => {
@@ -723,7 +741,7 @@ impl Inner {
 
     async fn drop_collection(self: &Arc<Self>, head: &Head) -> Result<Reply> {
         let path = Table::path_of(&self.options.folder, &head.collection);
-        if !path.exists() {
+        if !Table::is_there(&path)? {
             return answer(&json!({ "dropped": false }));
         }
         self.forget(&head.collection).await;

@@ -60,7 +60,7 @@ fn yes() -> bool {
 }
 
 /// The collection that is meant when none is named.
-pub const DEFAULT_COLLECTION: &str = "documents";
+pub(crate) const DEFAULT_COLLECTION: &str = "documents";
 
 fn default_collection() -> String {
     DEFAULT_COLLECTION.to_owned()
@@ -143,6 +143,9 @@ pub(crate) struct ReindexWrite {
     pub(crate) documents: Vec<Document>,
     #[serde(default)]
     pub(crate) chunk: ChunkOptions,
+    /// Whether it is the first part.
+    #[serde(default)]
+    pub(crate) begin: bool,
     pub(crate) done: bool,
 }
 
@@ -151,8 +154,6 @@ pub(crate) struct Export {
     pub(crate) path: PathBuf,
     #[serde(default)]
     pub(crate) filter: Option<Value>,
-    #[serde(default)]
-    pub(crate) vectors: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,7 +182,7 @@ pub(crate) struct Cancel {
 /// How documents are split. What is not given is chosen by the model and the text.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ChunkOptions {
+pub(crate) struct ChunkOptions {
     pub tokens: Option<usize>,
     pub overlap: Option<usize>,
     /// "text", "markdown" or "code".
@@ -190,7 +191,7 @@ pub struct ChunkOptions {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Document {
+pub(crate) struct Document {
     #[serde(default)]
     pub id: Option<String>,
     pub text: String,
@@ -208,14 +209,14 @@ pub struct Document {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub(crate) struct Place {
     pub start: i64,
     pub end: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub(crate) enum Mode {
     #[default]
     Hybrid,
     Vector,
@@ -224,7 +225,7 @@ pub enum Mode {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Search {
+pub(crate) struct Search {
     #[serde(default)]
     pub query: Option<String>,
     pub limit: usize,
@@ -248,7 +249,7 @@ pub struct Search {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Update {
+pub(crate) struct Update {
     pub id: String,
     #[serde(default)]
     pub text: Option<String>,
@@ -277,7 +278,7 @@ pub struct Reply {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Added {
+pub(crate) struct Added {
     pub id: String,
     pub chunks: usize,
     pub status: Status,
@@ -285,7 +286,7 @@ pub struct Added {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stored {
+pub(crate) struct Stored {
     pub id: String,
     pub text: String,
     pub metadata: Box<RawValue>,
@@ -298,7 +299,7 @@ pub struct Stored {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Hit {
+pub(crate) struct Hit {
     pub id: String,
     /// The passage.
     pub text: String,
@@ -314,7 +315,7 @@ pub struct Hit {
 }
 
 #[derive(Debug, Serialize)]
-pub struct HitChunk {
+pub(crate) struct HitChunk {
     pub index: i32,
     pub start: i64,
     pub end: i64,
@@ -322,7 +323,7 @@ pub struct HitChunk {
 
 /// What each part of the search gave: the cosine, and the BM25 score.
 #[derive(Debug, Default, Serialize)]
-pub struct HitScores {
+pub(crate) struct HitScores {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,13 +331,13 @@ pub struct HitScores {
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct Neighbours {
+pub(crate) struct Neighbours {
     pub before: String,
     pub after: String,
 }
 
 #[derive(Debug, Serialize)]
-pub struct CollectionFacts {
+pub(crate) struct CollectionFacts {
     pub name: String,
     pub documents: usize,
     pub chunks: usize,
@@ -345,7 +346,7 @@ pub struct CollectionFacts {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stats {
+pub(crate) struct Stats {
     pub documents: usize,
     pub chunks: usize,
     pub bytes: u64,
@@ -359,7 +360,7 @@ pub struct Stats {
 }
 
 #[derive(Debug, Serialize)]
-pub struct IndexFacts {
+pub(crate) struct IndexFacts {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: String,
@@ -367,7 +368,7 @@ pub struct IndexFacts {
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct Imported {
+pub(crate) struct Imported {
     pub added: usize,
     pub replaced: usize,
     pub skipped: usize,
@@ -376,7 +377,7 @@ pub struct Imported {
 }
 
 #[derive(Debug, Serialize)]
-pub struct FailedLine {
+pub(crate) struct FailedLine {
     pub line: usize,
     pub message: String,
 }

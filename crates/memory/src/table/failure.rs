@@ -55,7 +55,7 @@ pub(crate) fn of_lance(path: &Path, error: &(dyn std::error::Error + 'static)) -
     if says(&["Permission denied", "os error 13", "Read-only file system", "os error 30"]) {
         return of_io(path, &io::Error::from(io::ErrorKind::PermissionDenied));
     }
-    let first = text.lines().next().unwrap_or_default();
+    let first = first_line(&text);
     if damaged || says(&["corrupt", "Corrupt", "magic", "not found", "Not found", "No such file"]) {
         return Error::new(
             ErrorCode::StoreCorrupt,
@@ -66,4 +66,38 @@ pub(crate) fn of_lance(path: &Path, error: &(dyn std::error::Error + 'static)) -
         );
     }
     Error::new(ErrorCode::StoreFailed, format!("{}: {first}", path.display()))
+}
+
+/// The first line of a message, without the places in the source of a library that it may end with.
+pub(crate) fn first_line(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    let place = line.match_indices(", /").map(|(at, _)| at).find(|at| {
+        let path = line[at + 2..].split([',', ')', ' ']).next().unwrap_or_default();
+        path.contains(".rs:")
+    });
+    place.map_or(line, |at| &line[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_the_source_of_libraries_are_left_out() {
+        let message =
+            "Not found: /data/documents.lance/x, /home/b/.cargo/registry/src/reader.rs:335:56, /rustc/1/function.rs:2:5\nmore";
+        assert_eq!(first_line(message), "Not found: /data/documents.lance/x");
+        assert_eq!(first_line("plain, /data/a b"), "plain, /data/a b");
+        assert_eq!(first_line(""), "");
+    }
+
+    #[test]
+    fn a_full_disk_is_known_however_it_is_told() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(of_lance(Path::new("t"), &full).code(), ErrorCode::StoreFull);
+        let told = io::Error::other("Generic LocalFileSystem error: No space left on device (os error 28)");
+        assert_eq!(of_lance(Path::new("t"), &told).code(), ErrorCode::StoreFull);
+        let other = io::Error::other("something else");
+        assert_eq!(of_lance(Path::new("t"), &other).code(), ErrorCode::StoreFailed);
+    }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, RecordBatch, StringArray};
+use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use futures::TryStreamExt;
 use lance::dataset::{Dataset, ProjectionRequest};
@@ -66,23 +66,31 @@ impl Table {
         folder.join(format!("{name}.lance"))
     }
 
+    /// Whether there is a table at `path`. What forbids to look, or is no folder, is an error.
+    pub(crate) fn is_there(path: &Path) -> Result<bool> {
+        match std::fs::read_dir(path.join("_versions")) {
+            // A process that died while it made the table left a folder without a version.
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failure::of_io(path, &error)),
+        }
+    }
+
     /// Opens the table, or says that there is none.
     pub(crate) async fn open(connection: &Connection, folder: &Path, name: &str) -> Result<Option<Self>> {
         let path = Self::path_of(folder, name);
-        if !path.exists() {
+        if !Self::is_there(&path)? {
             return Ok(None);
         }
         let opened = match connection.open_table(name).execute().await {
             Ok(opened) => opened,
-            // A process that died while it made the table left a folder without a version.
-            Err(lancedb::Error::TableNotFound { .. }) if !has_versions(&path) => return Ok(None),
             Err(lancedb::Error::TableNotFound { source, .. } | lancedb::Error::TableCorrupted { source, .. }) => {
                 return Err(Error::new(
                     ErrorCode::StoreCorrupt,
                     format!(
                         "{}: the table cannot be opened ({}). Restore the folder from a copy, or remove it and add the documents again.",
                         path.display(),
-                        source.to_string().lines().next().unwrap_or_default()
+                        failure::first_line(&source.to_string())
                     ),
                 )
                 .caused_by(source));
@@ -169,7 +177,12 @@ impl Table {
     }
 
     pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Error {
-        failure::of_lance(&self.path, error)
+        let failed = failure::of_lance(&self.path, error);
+        // The files of a table that was dropped meanwhile are missing, too.
+        if failed.code() == ErrorCode::StoreCorrupt && !self.has_manifest(&self.current.read().dataset) {
+            return self.replaced();
+        }
+        failed
     }
 
     /// The newest version of the table, whoever wrote it.
@@ -193,7 +206,7 @@ impl Table {
         let known = Arc::clone(&self.current.read().dataset);
         let mut newest = (*known).clone();
         if let Err(error) = newest.checkout_latest().await {
-            return Err(if has_versions(&self.path) { self.failed(&error) } else { self.replaced() });
+            return Err(if Self::is_there(&self.path)? { self.failed(&error) } else { self.replaced() });
         }
         if !self.is_of(&newest) {
             return Err(self.replaced());
@@ -284,10 +297,6 @@ impl Table {
         }
         Ok(found)
     }
-}
-
-fn has_versions(path: &Path) -> bool {
-    std::fs::read_dir(path.join("_versions")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The addresses of the rows of a batch.

@@ -264,6 +264,9 @@ pub(crate) async fn look_after(table: Weak<Table>, bell: Bell, sweep: impl Async
     let mut swept = Instant::now();
     loop {
         bell.rung.notified().await;
+        if bell.is_stopped() {
+            return;
+        }
         // While the table is written to, only what is far behind is brought up; when it is quiet, all.
         loop {
             let quiet = tokio::time::timeout(QUIET, bell.rung.notified()).await.is_err();

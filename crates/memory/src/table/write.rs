@@ -25,7 +25,7 @@ const MOST_TRIES: usize = 20;
 /// What happens to a document whose id is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Conflict {
+pub(crate) enum Conflict {
     #[default]
     Replace,
     Skip,
@@ -35,7 +35,7 @@ pub enum Conflict {
 /// What became of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub(crate) enum Status {
     Added,
     Replaced,
     /// The same text is there already; see `id`.
