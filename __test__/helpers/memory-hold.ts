@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Memory, type MemoryOptions } from "master-agent";
+import { createEmbeddingFunction, Memory, type MemoryOptions } from "master-agent";
 import { CHUNKING, groupOf, textOf, versionOf, wordEmbedding } from "../fixtures/memory-words.mjs";
 import { afterwards } from "./cleanup.ts";
 import { PATIENCE } from "./long.ts";
@@ -13,7 +13,7 @@ const fixtures = join(dirname(fileURLToPath(import.meta.url)), "..", "fixtures")
 
 /** A memory with vectors that cost nothing, closed with the test. */
 export function memoryFor(t: TestContext, path: string, options: MemoryOptions = {}): Memory {
-  const memory = new Memory({ path, embedding: wordEmbedding(), chunking: CHUNKING, ...options });
+  const memory = new Memory({ path, embedding: wordEmbedding({ createEmbeddingFunction }), chunking: CHUNKING, ...options });
   afterwards(t, () => memory.close());
   return memory;
 }

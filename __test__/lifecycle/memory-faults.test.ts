@@ -37,7 +37,7 @@ const words = pathToFileURL(join(root, "__test__", "fixtures", "memory-words.mjs
 /** The sources of scripts begin so: a memory `open`s with vectors that cost nothing. */
 const PRELUDE = `
   const { wordEmbedding, textOf, CHUNKING } = await import(${JSON.stringify(words)});
-  const open = (path, more = {}) => new api.Memory({ path, embedding: wordEmbedding(), chunking: CHUNKING, ...more });
+  const open = (path, more = {}) => new api.Memory({ path, embedding: wordEmbedding(api), chunking: CHUNKING, ...more });
   const told = async (name, call) => {
     try { return say([name, null, JSON.stringify((await call()) ?? null).slice(0, 200)]); }
     catch (error) { say([name, error.code, error.message, error.retryable, error instanceof api.MasterAgentError]); }

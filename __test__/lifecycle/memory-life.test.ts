@@ -13,7 +13,7 @@ import { root } from "../helpers/program.ts";
 const words = pathToFileURL(join(root, "__test__", "fixtures", "memory-words.mjs")).href;
 const PRELUDE = `
   const { wordEmbedding, textOf, CHUNKING } = await import(${JSON.stringify(words)});
-  const open = (path, more = {}) => new api.Memory({ path, embedding: wordEmbedding(), chunking: CHUNKING, ...more });
+  const open = (path, more = {}) => new api.Memory({ path, embedding: wordEmbedding(api), chunking: CHUNKING, ...more });
 `;
 const onLinux = process.platform === "linux" ? false : "counts what /proc shows";
 /** Megabytes that a process may grow once it is warm. */
@@ -76,10 +76,10 @@ test("memories that nobody closes are let go when they are collected", { skip: o
 
 const THREAD = `
   const { parentPort, workerData } = require("node:worker_threads");
-  const { Memory } = require(workerData.entry);
+  const { Memory, createEmbeddingFunction } = require(workerData.entry);
   (async () => {
     const { wordEmbedding, textOf, CHUNKING } = await import(workerData.words);
-    const embedding = workerData.kind === "model" ? undefined : wordEmbedding();
+    const embedding = workerData.kind === "model" ? undefined : wordEmbedding({ createEmbeddingFunction });
     const memory = new Memory({ path: workerData.path, chunking: CHUNKING, ...(embedding ? { embedding } : {}), collection: embedding ? "words" : "model" });
     for (let n = 0; ; n++) {
       const id = "d" + (workerData.number * 1000 + n);

@@ -7,7 +7,7 @@ import { PATIENCE, size } from "../helpers/long.ts";
 import { type Line, MemoryProcess, memoryFor } from "../helpers/memory-hold.ts";
 import { folderFor } from "../helpers/place.ts";
 
-const CALLS = size(150, 3_000);
+const CALLS = size(60, 3_000);
 const SHARED = 12;
 
 /** One change of a document: when it began, and when it was acknowledged. */
