@@ -184,7 +184,7 @@ test("a script ends by itself within a second, whatever it leaves open", { timeo
       await Promise.all(Array.from({ length: 40 }, (_, n) => memory.add({ id: "e" + n, text: textOf("e" + n, 1) })));
       say("done");`,
     "an embedding function alone": `await api.createEmbeddingFunction().embedOne("a"); say("done");`,
-    closed: `await using memory = new api.Memory({ path: args[0] }); await memory.add("a"); await memory.close(); say("done");`,
+    closed: `const memory = new api.Memory({ path: args[0] }); await memory.add("a"); await memory.close(); say("done");`,
   };
   for (const [what, source] of Object.entries(scripts)) {
     const late = await lingering(t, source);
