@@ -48,8 +48,9 @@ struct Breaker<'b, 't, 'x> {
 
 impl Breaker<'_, '_, '_> {
     fn push(&mut self, start: usize, weight: usize, cut: Cut, exact: bool) {
-        // With a large limit small units are put together, so that the choice of cuts stays linear.
-        let least = self.limit / 200;
+        // Small units are put together where a cut between them would hardly matter, so that there are never many to choose from.
+        let inside = matches!(cut, Cut::Clause | Cut::Word | Cut::Piece);
+        let least = self.limit / if inside { 64 } else { 200 };
         match self.units.last_mut() {
             Some(last) if last.weight + weight <= least => {
                 last.weight += weight;
