@@ -1,4 +1,4 @@
-// Publishes the packages of the platforms and then the main one. Runs in the release workflow, where the addons are in artifacts/.
+// Publishes the packages of the platforms and of the bundled model, and then the main one. Runs in the release workflow, where the addons are in artifacts/.
 // What is published already is left out, so that a release that stopped half-way can be run again. With --dry-run it only packs.
 import { copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
@@ -42,6 +42,10 @@ for (const folder of folders) {
   await placeRuntime(folder, join(root, "npm", folder), { publish: true });
 }
 for (const folder of folders) await publish(`./npm/${folder}`, `${name}-${folder}`);
+const model = JSON.parse(read("npm/model-all-minilm-l6-v2/package.json")).name;
+await publish("./npm/model-all-minilm-l6-v2", model);
+// Not in the clone's package.json, where it is used from its folder and a registry need not have it yet.
+await must(run("npm", ["pkg", "set", `dependencies.${model}=${version}`]), "Preparing package.json");
 // Adds the packages of the platforms to package.json as optional dependencies.
 await must(
   cli("pre-publish", "--npm-dir", "npm", "--skip-optional-publish", "--no-gh-release", "--tag-style", "npm"),

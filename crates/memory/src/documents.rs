@@ -87,22 +87,15 @@ pub(crate) fn chunk_options(given: &ChunkOptions, most: usize) -> Result<chunk::
 /// Places from JavaScript as byte ranges.
 pub(crate) fn byte_ranges(text: &str, places: &[Place], at: usize) -> Result<Vec<Range<usize>>> {
     let units = text::units(text);
-    places
-        .iter()
-        .enumerate()
-        .map(|(index, place)| {
-            if place.start < 0 || place.end < place.start || place.end > units {
-                return Err(Error::new(
-                    ErrorCode::InvalidArgument,
-                    format!(
-                        "documents[{at}].chunks[{index}]: {}..{} is not a place in a text of {units}",
-                        place.start, place.end
-                    ),
-                ));
-            }
-            Ok(text::byte_at(text, place.start)..text::byte_at(text, place.end))
-        })
-        .collect()
+    for (index, place) in places.iter().enumerate() {
+        if place.start < 0 || place.end < place.start || place.end > units {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!("documents[{at}].chunks[{index}]: {}..{} is not a place in a text of {units}", place.start, place.end),
+            ));
+        }
+    }
+    Ok(text::byte_ranges(text, places.iter().map(|place| (place.start, place.end))))
 }
 
 /// Vectors from outside, each made of length 1.

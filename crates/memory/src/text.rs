@@ -65,6 +65,25 @@ pub(crate) fn utf16_places(text: &str, ranges: &[std::ops::Range<usize>]) -> Vec
     ranges.iter().map(|range| (at(range.start), at(range.end))).collect()
 }
 
+/// UTF-16 places as byte ranges; a place within a pair of surrogates is that of the pair. Takes one pass, however many there are.
+pub(crate) fn byte_ranges(text: &str, places: impl Iterator<Item = (i64, i64)>) -> Vec<std::ops::Range<usize>> {
+    let places: Vec<(i64, i64)> = places.collect();
+    let mut marks: Vec<i64> = places.iter().flat_map(|(start, end)| [*start, *end]).collect();
+    marks.sort_unstable();
+    marks.dedup();
+    let mut bytes = Vec::with_capacity(marks.len());
+    let mut unit = 0;
+    for (byte, character) in text.char_indices() {
+        unit += if character.len_utf16() == 2 { 2 } else { 1 };
+        while bytes.len() < marks.len() && marks[bytes.len()] < unit {
+            bytes.push(byte);
+        }
+    }
+    bytes.resize(marks.len(), text.len());
+    let at = |mark: i64| marks.binary_search(&mark).map_or(0, |index| bytes[index]);
+    places.iter().map(|(start, end)| at(*start)..at(*end)).collect()
+}
+
 /// The length of a text in UTF-16 code units.
 pub(crate) fn units(text: &str) -> i64 {
     if text.is_ascii() {
@@ -143,6 +162,9 @@ mod tests {
         for (range, (start, end)) in ranges.iter().zip(utf16_places(text, &ranges)) {
             assert_eq!(byte_at(text, start)..byte_at(text, end), range.clone());
         }
+        let places = utf16_places(text, &ranges);
+        assert_eq!(byte_ranges(text, places.into_iter()), ranges);
+        assert_eq!(byte_ranges(text, [(0, 2), (2, 4)].into_iter()), [0..1, 1..7], "within a pair of surrogates");
         assert_eq!(byte_at(text, 2), 1, "within a pair of surrogates");
         assert_eq!(byte_at(text, 99), text.len());
         assert_eq!(byte_at("plain", 99), 5);

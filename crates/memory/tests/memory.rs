@@ -1,4 +1,5 @@
 //! The face of memory over real tables, with vectors from outside: no model is loaded.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -392,7 +393,7 @@ async fn a_table_that_grows_keeps_its_answers_while_indexes_are_made() {
     let folder = tempfile::tempdir().unwrap();
     let memory = open(folder.path());
     // Many commits of few rows: compaction, and both indexes.
-    for round in 0..26 {
+    for round in 0..42 {
         let documents: Vec<Value> = (0..500)
             .map(|n| json!({ "id": format!("{round}-{n}"), "text": format!("alpha{round} beta{n} gamma"), "metadata": { "round": round } }))
             .collect();
@@ -403,7 +404,7 @@ async fn a_table_that_grows_keeps_its_answers_while_indexes_are_made() {
     ask(&memory, json!({ "op": "optimize" }), None).await.unwrap();
     let stats = ask(&memory, json!({ "op": "stats" }), None).await.unwrap();
     assert_eq!(stats["unindexedRows"], 0);
-    assert_eq!(stats["documents"], 13_000);
+    assert_eq!(stats["documents"], 21_000);
     let kinds: HashSet<&str> = stats["indexes"].as_array().unwrap().iter().map(|one| one["type"].as_str().unwrap()).collect();
     assert!(kinds.contains("vector") && kinds.contains("text"), "{stats}");
     assert!(stats["fragments"].as_u64().unwrap() < 24, "{stats}");
@@ -417,5 +418,5 @@ async fn a_table_that_grows_keeps_its_answers_while_indexes_are_made() {
     assert_eq!(replaced["documents"][0]["status"], "replaced");
     let after = search(&memory, "alpha17 beta333", json!({ "mode": "text" })).await.unwrap();
     assert!(!ids(&after).contains(&"17-333"));
-    assert_eq!(count(&memory).await, (13_000, 13_000));
+    assert_eq!(count(&memory).await, (21_000, 21_000));
 }

@@ -6,6 +6,7 @@
 //! its vector does not depend on the texts beside it.
 
 mod bundled;
+mod exit;
 mod foreign;
 mod hub;
 mod names;
@@ -80,6 +81,7 @@ impl Embedder {
         let key = options.source.key()?;
         let threads = options.threads();
         let loaded = EMBEDDERS.get_or_load(key, || {
+            let _inside = exit::enter();
             let environment = runtime::environment(options.runtime.as_deref())?;
             let parts = match &options.source {
                 ModelSource::Bundled { folder } => bundled::open(folder, environment)?,

@@ -11,6 +11,7 @@ use master_agent_core::ErrorCode;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use super::exit;
 use super::{Model, Urgency};
 use crate::{Error, Result};
 
@@ -217,7 +218,13 @@ impl Inner {
         let mut model = self.queue.lock().first.take();
         loop {
             // Before a text is taken, so that one who cannot have a session leaves the work to those who have.
-            let made = model.take().map_or_else(|| (self.make)(), Ok);
+            let made = match model.take() {
+                Some(session) => Ok(session),
+                None => {
+                    let _inside = exit::enter();
+                    (self.make)()
+                }
+            };
             if made.is_err() {
                 let mut queue = self.queue.lock();
                 if queue.threads > 1 {
@@ -227,6 +234,7 @@ impl Inner {
                 }
             }
             let Some((call, place)) = self.next() else { return };
+            let _inside = exit::enter();
             let mut session = match made.or_else(|_| (self.make)()) {
                 Ok(session) => session,
                 Err(error) => {

@@ -12,7 +12,7 @@ use super::foreign::{self, CONFIG, Split};
 use super::hub::Hub;
 use super::pool::Pool;
 use super::shared::Shared;
-use super::{Model, ModelOptions, ModelSource, OnProgress, Urgency, names, options, runtime, text};
+use super::{Model, ModelOptions, ModelSource, OnProgress, Urgency, exit, names, options, runtime, text};
 use crate::{Error, Result};
 
 /// Tokens of query and passage together.
@@ -39,6 +39,7 @@ impl Reranker {
             source => source.key()?,
         };
         let pool = RERANKERS.get_or_load(key, || {
+            let _inside = exit::enter();
             let environment = runtime::environment(options.runtime.as_deref())?;
             match &options.source {
                 ModelSource::Bundled { .. } => {

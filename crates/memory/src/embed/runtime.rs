@@ -43,6 +43,7 @@ pub(super) fn environment(given: Option<&Path>) -> Result<Environment> {
     };
     // Its warnings are about graphs that the user did not write.
     environment.set_log_level(ort::logging::LogLevel::Error);
+    super::exit::guard();
     *place = Some(environment.clone());
     Ok(environment)
 }

@@ -71,7 +71,7 @@ pub(crate) async fn search(table: &Table, query: &Query<'_>) -> Result<Found> {
         }
         // Many chunks of few documents: look further, as long as there is more.
         if chosen.len() < wanted && !exhausted && depth < 100_000 {
-            depth = depth.saturating_mul(4);
+            depth = depth.saturating_mul(8);
             continue;
         }
         return finish(table, &dataset, query, chosen).await;
@@ -91,7 +91,10 @@ async fn candidates(
     }
     let by_vector = async {
         match query.vector {
-            Some(vector) if query.mode != Mode::Text => nearest(table, dataset, vector, depth, mask).await,
+            Some(vector) if query.mode != Mode::Text => {
+                // The fusion computes the cosines itself.
+                nearest(table, dataset, vector, depth, mask, query.mode == Mode::Vector).await
+            }
             _ => Ok(Vec::new()),
         }
     };
@@ -196,6 +199,7 @@ async fn nearest(
     vector: &[f32],
     depth: usize,
     mask: Option<&RowAddrTreeMap>,
+    exact: bool,
 ) -> Result<Vec<(u64, f32)>> {
     let failed = |error: lance::Error| table.failed(&error);
     let key = Float32Array::from(vector.to_vec());
@@ -203,7 +207,7 @@ async fn nearest(
     scan.nearest(rows::VECTOR, &key, depth).map_err(failed)?;
     scan.distance_metric(MetricType::L2);
     let partitions = table.partitions(dataset).await.map_err(failed)?;
-    table.tune(&mut scan, partitions, mask.map(|mask| mask.len().unwrap_or(u64::MAX)));
+    table.tune(&mut scan, partitions, mask.map(|mask| mask.len().unwrap_or(u64::MAX)), exact);
     scan.with_row_id().disable_scoring_autoprojection();
     scan.project(&["_distance"]).map_err(failed)?;
     let mut found = scored(table, &scan, "_distance").await?;

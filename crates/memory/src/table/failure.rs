@@ -32,8 +32,11 @@ fn advice(error: &io::Error) -> (ErrorCode, &'static str) {
 pub(crate) fn of_lance(path: &Path, error: &(dyn std::error::Error + 'static)) -> Error {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut damaged = false;
+    // What LanceDB calls IO without an error of the operating system is what it could not make sense of.
+    let (mut unreadable, mut refused) = (false, false);
     while let Some(one) = next {
         if let Some(io) = one.downcast_ref::<io::Error>() {
+            refused |= io.raw_os_error().is_some();
             let (code, advice) = advice(io);
             if code != ErrorCode::StoreFailed {
                 return Error::new(code, format!("{}: {io}. {advice}", path.display()));
@@ -41,6 +44,7 @@ pub(crate) fn of_lance(path: &Path, error: &(dyn std::error::Error + 'static)) -
             damaged |= matches!(io.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData);
         }
         if let Some(lance) = one.downcast_ref::<lance::Error>() {
+            unreadable |= matches!(lance, lance::Error::IO { .. });
             damaged |=
                 matches!(lance, lance::Error::CorruptFile { .. } | lance::Error::NotFound { .. } | lance::Error::Internal { .. });
         }
@@ -56,7 +60,10 @@ pub(crate) fn of_lance(path: &Path, error: &(dyn std::error::Error + 'static)) -
         return of_io(path, &io::Error::from(io::ErrorKind::PermissionDenied));
     }
     let first = first_line(&text);
-    if damaged || says(&["corrupt", "Corrupt", "magic", "not found", "Not found", "No such file"]) {
+    if damaged
+        || (unreadable && !refused)
+        || says(&["corrupt", "Corrupt", "magic", "not found", "Not found", "No such file", "Invalid range", "object of size"])
+    {
         return Error::new(
             ErrorCode::StoreCorrupt,
             format!(

@@ -5,6 +5,7 @@ pub(crate) mod failure;
 pub(crate) mod lock;
 pub(crate) mod rows;
 pub(crate) mod upkeep;
+mod words;
 pub(crate) mod write;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use futures::TryStreamExt;
 use lance::dataset::{Dataset, ProjectionRequest};
-use lance_index::scalar::{InvertedIndexParams, ScalarIndexParams};
+use lance_index::scalar::ScalarIndexParams;
 use lancedb::Connection;
 use lancedb::index::Index;
 use master_agent_core::ErrorCode;
@@ -27,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::table::columns::ColumnCache;
 use crate::table::lock::LockFile;
 use crate::table::rows::{FORMAT, FORMAT_KEY, MODEL_KEY, Row, TABLE_KEY, TEXT, VECTOR};
+pub(crate) use crate::table::words::text_index;
 
 /// A snapshot is looked for again from scratch after this long, in case another process removed the versions between.
 const FULL_REFRESH: Duration = Duration::from_secs(5);
@@ -42,6 +44,8 @@ pub(crate) struct Table {
     pub(crate) schema: SchemaRef,
     pub(crate) model: String,
     uid: String,
+    /// What the folder was when it was opened.
+    folder: Option<(u64, std::time::SystemTime)>,
     pub(crate) dimensions: usize,
     pub(crate) write_lock: LockFile,
     pub(crate) upkeep_lock: LockFile,
@@ -54,11 +58,6 @@ pub(crate) struct Table {
 struct Current {
     dataset: Arc<Dataset>,
     checked: Instant,
-}
-
-/// How the text is cut into words: the defaults of LanceDB for English, which fold case and accents, stem, and leave out stop words.
-pub(crate) fn text_index() -> InvertedIndexParams {
-    InvertedIndexParams::default()
 }
 
 impl Table {
@@ -166,6 +165,7 @@ impl Table {
             schema,
             model,
             uid,
+            folder: identity(&path),
             dimensions,
             write_lock: LockFile::new(folder, name, "write"),
             upkeep_lock: LockFile::new(folder, name, "upkeep"),
@@ -193,6 +193,7 @@ impl Table {
         };
         // A look at the files of this version and the next one is cheaper than a list of all of them.
         if checked.elapsed() < FULL_REFRESH
+            && identity(&self.path) == self.folder
             && self.has_manifest(&dataset)
             && !dataset.has_successor_version().await.map_err(|error| self.failed(&error))?
         {
@@ -297,6 +298,16 @@ impl Table {
         }
         Ok(found)
     }
+}
+
+/// Tells a folder from another of the same name that was made later.
+fn identity(path: &Path) -> Option<(u64, std::time::SystemTime)> {
+    let facts = std::fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&facts);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some((number, facts.created().unwrap_or(std::time::UNIX_EPOCH)))
 }
 
 /// The addresses of the rows of a batch.

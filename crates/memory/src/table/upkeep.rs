@@ -26,7 +26,7 @@ use crate::table::{TEXT_INDEX, Table, VECTOR_INDEX, text_index, value_index};
 pub(crate) const ID_INDEX: &str = "id_idx";
 
 /// Below this many rows a scan of all vectors takes less time than an index would save.
-const VECTOR_INDEX_FROM: usize = 10_000;
+const VECTOR_INDEX_FROM: usize = 20_000;
 /// Below this many rows a scan of all ids is as fast.
 const ID_INDEX_FROM: usize = 20_000;
 /// Rows of a partition of the vector index.
@@ -307,8 +307,9 @@ impl Table {
         Ok(count)
     }
 
-    /// Sets how thoroughly the vector index is searched; `rows` is the number of rows that a filter leaves.
-    pub(crate) fn tune(&self, scan: &mut Scanner, partitions: usize, rows: Option<u64>) {
+    /// Sets how thoroughly the vector index is searched; `rows` is the number of rows that a filter leaves. The index has vectors in
+    /// 8 bits: `exact` compares what it finds with the whole ones.
+    pub(crate) fn tune(&self, scan: &mut Scanner, partitions: usize, rows: Option<u64>, exact: bool) {
         if partitions == 0 {
             return;
         }
@@ -317,6 +318,9 @@ impl Table {
             scan.use_index(false);
             return;
         }
-        scan.nprobes((partitions / 8).clamp(16, 64)).refine(2);
+        scan.nprobes((partitions / 6).clamp(20, 96));
+        if exact {
+            scan.refine(1);
+        }
     }
 }
