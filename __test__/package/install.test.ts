@@ -1,20 +1,32 @@
 /** What a user gets: the tarballs, installed in an empty project, in each way of loading them. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { runtimeFiles } from "../../scripts/lib/runtime.mjs";
-import { node, platformFolder, repositoryTool, root, run, Scratch, type Tarball } from "./project.ts";
+import {
+  model as bundled,
+  node,
+  offlineNode,
+  platformFolder,
+  repositoryTool,
+  root,
+  run,
+  Scratch,
+  type Tarball,
+} from "./project.ts";
 
 const scratch = new Scratch();
 let main: Tarball;
 let platform: Tarball;
+let model: Tarball;
 let project: string;
 
 before(async () => {
   main = scratch.packMain();
   platform = await scratch.packPlatform();
-  project = scratch.install([main, platform]);
+  model = scratch.packModel();
+  project = scratch.install([main, platform, model]);
   scratch.addTypeScript(project);
 });
 after(() => scratch.remove());
@@ -55,6 +67,35 @@ export function mistaken(result: TaskResult): unknown {
 }
 main().catch((error: unknown) => { console.error(error); process.exitCode = 1; });
 `;
+
+/** A use of memory: the document that answers is found among others. */
+const memory = `
+(async () => {
+  await addRAGDocument("The cellar was painted green last spring.", { source: "diary" });
+  await addRAGDocument("Our boiler gets repaired by the plumber on Tuesday.", { source: "user" });
+  await addRAGDocument("Parrots live for sixty years.", { source: "book" });
+  const [best] = await ragRetrieve("When will the heating work again?", { limit: 1 });
+  console.log(JSON.stringify({ text: best.text, metadata: best.metadata }));
+})().catch((error) => { console.error(error); process.exitCode = 1; });
+`;
+const memoryTyped = memory
+  .replace("(async () => {", "(async (): Promise<void> => {")
+  .replace("const [best]", "const [best]: RAGResult[]")
+  .replace("  console.log", '  if (best === undefined) throw new Error("nothing was found");\n  console.log')
+  .replace("(error)", "(error: unknown)");
+
+/** Runs a script that uses memory, without a network, and checks what it found. */
+function findsDocument(script: string, cwd: string): void {
+  const { code, signal, stdout, stderr } = offlineNode([script], cwd);
+  assert.equal(signal, null, `did not exit by itself\n${stdout}${stderr}`);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(JSON.parse(stdout), {
+    text: "Our boiler gets repaired by the plumber on Tuesday.",
+    metadata: { source: "user" },
+  });
+  assert.equal(stderr, "");
+  assert.ok(existsSync(join(cwd, "data", "lancedb")), "the memory is in ./data/lancedb");
+}
 
 interface Printed {
   taskId: string;
@@ -104,6 +145,27 @@ describe("tarballs", () => {
     assert.deepEqual(platform.files, [...files, ...runtimeFiles(platformFolder())].sort());
   });
 
+  test("the package of the model has the model and what has to be said of it", () => {
+    assert.deepEqual(model.files, [
+      "LICENSE",
+      "NOTICE",
+      "README.md",
+      "model.json",
+      "model.onnx",
+      "package.json",
+      "tokenizer.json",
+    ]);
+  });
+
+  test("the model is installed beside the main package, once", () => {
+    assert.deepEqual(
+      readdirSync(join(project, "node_modules")).filter((name) => name.startsWith("master-agent")),
+      ["master-agent", `master-agent-${platformFolder()}`, bundled.name].sort(),
+    );
+    assert.ok(!existsSync(join(project, "node_modules", "master-agent", "node_modules")));
+    assert.ok(!existsSync(join(project, "node_modules", "master-agent", "npm")));
+  });
+
   test("the entries are found and typed in every kind of resolution", () => {
     repositoryTool("@arethetypeswrong/cli/dist/index.js", [main.path, "--format", "ascii", "--no-emoji"], scratch.folder);
   });
@@ -132,6 +194,18 @@ describe("an installed package", () => {
     const folder = place("again", { "main.mjs": `${esm}${print}` });
     runsExample("main.mjs", folder);
     runsExample("main.mjs", folder);
+  });
+
+  test("finds documents as CommonJS, without a network", () => {
+    const folder = place("memory-cjs", {
+      "main.cjs": `const { addRAGDocument, ragRetrieve } = require("master-agent");${memory}`,
+    });
+    findsDocument("main.cjs", folder);
+  });
+
+  test("finds documents as an ES module, without a network", () => {
+    const folder = place("memory-esm", { "main.mjs": `import { addRAGDocument, ragRetrieve } from "master-agent";${memory}` });
+    findsDocument("main.mjs", folder);
   });
 
   const strict = {
@@ -178,6 +252,19 @@ describe("an installed package", () => {
     });
   }
 
+  test("finds documents from strict TypeScript, without a network", () => {
+    const folder = place("memory-ts", {
+      "main.mts": `import { addRAGDocument, type RAGResult, ragRetrieve } from "master-agent";${memoryTyped}`,
+      "tsconfig.json": JSON.stringify({
+        compilerOptions: { ...strict, module: "nodenext", moduleResolution: "nodenext" },
+        files: ["main.mts"],
+      }),
+    });
+    const compiled = node([join(project, "node_modules", "typescript", "bin", "tsc"), "--project", "."], folder);
+    assert.equal(compiled.code, 0, compiled.stdout);
+    findsDocument(join("out", "main.mjs"), folder);
+  });
+
   test("is one copy whichever way it is loaded", () => {
     const folder = place("both", {
       "main.mjs": `
@@ -211,7 +298,7 @@ describe("an installed package", () => {
   });
 
   test("tells what is missing when the package of the platform is", () => {
-    const alone = scratch.install([main]);
+    const alone = scratch.install([main, model]);
     const folder = place("alone", { "main.mjs": `${esm}${print}` }, alone);
     const { code, signal, stderr } = node(["main.mjs"], folder);
     assert.equal(signal, null, "did not exit by itself");
@@ -219,5 +306,24 @@ describe("an installed package", () => {
     assert.match(stderr, /ERR_ADDON_LOAD/);
     assert.ok(stderr.includes(`master-agent-${platformFolder()}`), stderr);
     assert.match(stderr, /install again/i);
+  });
+
+  test("runs tasks without the package of the model, and memory tells that it is missing", () => {
+    const modelless = scratch.without(bundled.name, project);
+    const folder = place("modelless", { "main.mjs": `${esm}${print}` }, modelless);
+    runsExample("main.mjs", folder);
+    const program = `
+      import { addRAGDocument, MasterAgentError } from "master-agent";
+      const error = await addRAGDocument("Some fact or note.").catch((reason) => reason);
+      console.log(JSON.stringify({ own: error instanceof MasterAgentError, code: error.code, message: error.message }));
+    `;
+    const memoryFolder = place("modelless-memory", { "main.mjs": program }, modelless);
+    const { code, signal, stdout, stderr } = offlineNode(["main.mjs"], memoryFolder);
+    assert.equal(signal, null, "did not exit by itself");
+    assert.equal(code, 0, stderr);
+    const { own, code: reason, message } = JSON.parse(stdout) as { own: boolean; code: string; message: string };
+    assert.ok(own);
+    assert.equal(reason, "ERR_MODEL_LOAD");
+    assert.ok(message.includes(bundled.name), message);
   });
 });

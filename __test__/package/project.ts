@@ -3,8 +3,10 @@ import { execFileSync, spawnSync } from "node:child_process";
 import {
   copyFileSync,
   cpSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -12,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { publishableAddon } from "../../scripts/build.mjs";
 
@@ -33,7 +35,16 @@ export interface Outcome {
 export function run(command: string, args: string[], cwd: string, env: Record<string, string> = {}): Outcome {
   const inherited = { ...process.env };
   // What the machine or the test runner sets is not what a user has.
-  for (const name of ["APP_DATA_DIR", "WORKER_CONCURRENCY", "WORKER_LEASE_MS", "NODE_OPTIONS", "NODE_TEST_CONTEXT", "NODE_PATH"])
+  for (const name of [
+    "APP_DATA_DIR",
+    "LANCEDB_PATH",
+    "ORT_DYLIB_PATH",
+    "WORKER_CONCURRENCY",
+    "WORKER_LEASE_MS",
+    "NODE_OPTIONS",
+    "NODE_TEST_CONTEXT",
+    "NODE_PATH",
+  ])
     delete inherited[name];
   const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
     cwd,
@@ -53,6 +64,20 @@ export function node(args: string[], cwd: string, env?: Record<string, string>):
   return run(process.execPath, args, cwd, env);
 }
 
+/** Whether this machine lets any user take the network from a program. */
+const isolates =
+  process.platform === "linux" && spawnSync("unshare", ["--user", "--map-root-user", "--net", "true"]).status === 0;
+
+/** Runs a script of the project where nothing can be fetched and nothing is at hand that was fetched before. */
+export function offlineNode(args: string[], cwd: string): Outcome {
+  const nowhere = "http://127.0.0.1:9";
+  const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].flatMap((name) => [name, name.toLowerCase()]);
+  const env = { ...Object.fromEntries(proxies.map((name) => [name, nowhere])), NO_PROXY: "", HF_ENDPOINT: nowhere, HF_HOME: cwd };
+  return isolates
+    ? run("unshare", ["--user", "--map-root-user", "--net", process.execPath, ...args], cwd, env)
+    : node(args, cwd, env);
+}
+
 /** Runs npm. Throws with its output when it fails. */
 export function npm(args: string[], cwd: string): string {
   const { code, stdout, stderr } = run("npm", args, cwd);
@@ -64,14 +89,37 @@ export function npm(args: string[], cwd: string): string {
 export interface Tarball {
   path: string;
   files: string[];
+  bytes: number;
+  /** A file that an empty one stands for in the tarball, and where it is. */
+  stands?: { package: string; file: string; for: string };
 }
 
 function pack(folder: string, destination: string): Tarball {
   const output = npm(["pack", "--json", "--ignore-scripts", "--pack-destination", destination], folder);
-  const [packed] = JSON.parse(output.slice(output.indexOf("["))) as { filename: string; files: { path: string }[] }[];
+  const [packed] = JSON.parse(output.slice(output.indexOf("["))) as {
+    filename: string;
+    size: number;
+    files: { path: string }[];
+  }[];
   if (packed === undefined) throw new Error(`npm pack gave nothing for ${folder}`);
-  return { path: join(destination, packed.filename), files: packed.files.map(({ path }) => path).sort() };
+  const { filename, size, files } = packed;
+  return { path: join(destination, filename), files: files.map(({ path }) => path).sort(), bytes: size };
 }
+
+/** A file where it is, or a copy of it on another disk. */
+function linkOrCopy(from: string, to: string): void {
+  rmSync(to, { force: true });
+  try {
+    linkSync(from, to);
+  } catch {
+    copyFileSync(from, to);
+  }
+}
+
+const manifest = (folder: string) => JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+
+/** The folder of the bundled model in npm/, and its name. */
+export const model = { folder: join(root, "npm", "model-all-minilm-l6-v2"), name: "master-agent-model-all-minilm-l6-v2" };
 
 /** The folder in npm/ for this machine. */
 export function platformFolder(): string {
@@ -87,28 +135,71 @@ export class Scratch {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), "master-agent-package-")));
   #count = 0;
 
+  /** The main package, with the dependency that publishing adds. */
   packMain(): Tarball {
-    return pack(root, this.folder);
+    const plain = pack(root, this.folder);
+    const copy = join(this.folder, "main");
+    for (const file of plain.files) {
+      mkdirSync(dirname(join(copy, file)), { recursive: true });
+      copyFileSync(join(root, file), join(copy, file));
+    }
+    const own = manifest(copy);
+    writeFileSync(join(copy, "package.json"), JSON.stringify({ ...own, dependencies: { [model.name]: own.version } }, null, 2));
+    const { path, bytes } = pack(copy, this.folder);
+    return { path, bytes, files: plain.files };
   }
 
+  packModel(): Tarball {
+    return pack(model.folder, this.folder);
+  }
+
+  /** The package of this platform. The everyday addon is ten times what is published: an empty file stands for it in the tarball. */
   async packPlatform(): Promise<Tarball> {
     const copy = join(this.folder, "platform");
     cpSync(join(root, "npm", platformFolder()), copy, { recursive: true });
-    const { main, files } = JSON.parse(readFileSync(join(copy, "package.json"), "utf8")) as { main: string; files: string[] };
-    copyFileSync(join(await publishableAddon(), main), join(copy, main));
+    const { name, main, files } = manifest(copy) as { name: string; main: string; files: string[] };
+    const folder = await publishableAddon();
+    const whole = basename(folder) === "release";
+    if (whole) copyFileSync(join(folder, main), join(copy, main));
+    else writeFileSync(join(copy, main), "");
     // ONNX Runtime, which lies at the root.
-    for (const name of files.filter((name) => name !== main)) copyFileSync(join(root, name), join(copy, name));
+    for (const other of files.filter((file) => file !== main)) copyFileSync(join(root, other), join(copy, other));
     copyFileSync(join(root, "LICENSE"), join(copy, "LICENSE"));
-    return pack(copy, this.folder);
+    const packed = pack(copy, this.folder);
+    return whole ? packed : { ...packed, stands: { package: name, file: main, for: join(folder, main) } };
   }
 
-  /** An empty project in which `tarballs` are installed, without any network. */
-  install(tarballs: Tarball[]): string {
+  #project(): string {
     this.#count += 1;
     const project = join(this.folder, `project-${this.#count}`);
     mkdirSync(project);
     writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", version: "1.0.0", private: true }));
-    npm(["install", "--offline", "--no-audit", "--no-fund", ...tarballs.map(({ path }) => path)], project);
+    return project;
+  }
+
+  /** An empty project in which `tarballs` are installed, without any network. */
+  install(tarballs: Tarball[]): string {
+    const project = this.#project();
+    // A cache of its own: that of the user would keep every tarball of every run.
+    const flags = ["--offline", "--no-audit", "--no-fund", "--cache", join(this.folder, "cache")];
+    npm(["install", ...flags, ...tarballs.map(({ path }) => path)], project);
+    for (const { stands } of tarballs)
+      if (stands) linkOrCopy(stands.for, join(project, "node_modules", stands.package, stands.file));
+    return project;
+  }
+
+  /** A project with the packages of another but `missing`. */
+  without(missing: string, other: string): string {
+    const project = this.#project();
+    const from = join(other, "node_modules");
+    for (const name of readdirSync(from).filter((found) => found.startsWith("master-agent") && found !== missing))
+      for (const entry of readdirSync(join(from, name), { recursive: true, withFileTypes: true }).filter((found) =>
+        found.isFile(),
+      )) {
+        const to = join(project, "node_modules", relative(from, entry.parentPath));
+        mkdirSync(to, { recursive: true });
+        linkOrCopy(join(entry.parentPath, entry.name), join(to, entry.name));
+      }
     return project;
   }
 
