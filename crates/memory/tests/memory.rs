@@ -13,7 +13,7 @@ const DIMENSIONS: usize = 8;
 
 /// A direction that depends on the text alone: texts that share words are near each other.
 fn vector(text: &str) -> Vec<f32> {
-    let mut sum = vec![0.01_f32; DIMENSIONS];
+    let mut sum = [0.01_f32; DIMENSIONS];
     for word in text.split_whitespace() {
         let hash = word.bytes().fold(17_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
         sum[(hash % DIMENSIONS as u64) as usize] += 1.0;

@@ -1,7 +1,6 @@
 //! The end of the process: ONNX Runtime takes itself down when the process calls `exit`, whichever threads are inside of it.
 //! They are let out first, and nobody else in.
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -41,20 +40,15 @@ extern "C" fn let_out() {
     }
 }
 
-/// To be called after the library was loaded: what was registered last runs first.
+/// To be called after ONNX Runtime was loaded, has made a session and has run one: what was registered last runs first, and it registers
+/// the end of parts of itself when it uses them for the first time.
 pub(super) fn guard() {
-    static GUARD: Once = Once::new();
-    GUARD.call_once(|| {
-        #[cfg(unix)]
-        #[expect(
-            unsafe_code,
-            reason = "the one way to be called before the destructors of a library; the function is plain and does not unwind"
-        )]
-        // SAFETY: `let_out` is a function of this library, which Node.js never unloads, and touches atomics alone.
-        unsafe {
-            libc::atexit(let_out);
-        }
-        #[cfg(not(unix))]
-        let _: extern "C" fn() = let_out;
-    });
+    #[cfg(unix)]
+    #[expect(unsafe_code, reason = "the one way to be called before the destructors of a library")]
+    // SAFETY: `let_out` is a function of this library, which Node.js never unloads; it touches atomics alone and does not unwind.
+    unsafe {
+        libc::atexit(let_out);
+    }
+    #[cfg(not(unix))]
+    let _: extern "C" fn() = let_out;
 }

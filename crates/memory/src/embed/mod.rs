@@ -90,6 +90,7 @@ impl Embedder {
                     foreign::open_named(name, cache, environment, threads, options.on_progress.as_ref())?
                 }
             };
+            exit::guard();
             Ok(Loaded {
                 id: parts.id,
                 dimensions: parts.dimensions,

@@ -216,13 +216,16 @@ impl Drop for Pool {
 impl Inner {
     fn work(&self) {
         let mut model = self.queue.lock().first.take();
+        let mut has_run = false;
         loop {
             // Before a text is taken, so that one who cannot have a session leaves the work to those who have.
             let made = match model.take() {
                 Some(session) => Ok(session),
                 None => {
                     let _inside = exit::enter();
-                    (self.make)()
+                    let made = (self.make)();
+                    exit::guard();
+                    made
                 }
             };
             if made.is_err() {
@@ -246,6 +249,9 @@ impl Inner {
             let result = match catch_unwind(AssertUnwindSafe(|| session.run(&call.query, &call.texts[place]))) {
                 Ok(result) => {
                     model = Some(session);
+                    if !std::mem::replace(&mut has_run, true) {
+                        exit::guard();
+                    }
                     result
                 }
                 Err(panic) => Err(Error::new(ErrorCode::EmbeddingFailed, format!("The model failed: {}.", said(&*panic)))),
