@@ -18,15 +18,29 @@ const THREADS: usize = 2;
 /// Plans of queries are trees that are walked by recursion, in frames that are large without optimisation.
 const STACK: usize = 8 << 20;
 
+/// The name of those threads.
+const THREAD: &str = "master-agent-memory";
+
+/// A panic on our threads becomes the error of a call: it is not printed besides.
+fn quiet_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(THREAD) {
+            before(panic);
+        }
+    }));
+}
+
 /// The runtime of all memories of the process, made by the first call: importing the package starts no thread.
 fn runtime() -> Result<&'static Runtime> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
+    quiet_panics();
     let made = Builder::new_multi_thread()
         .worker_threads(THREADS)
-        .thread_name("master-agent-memory")
+        .thread_name(THREAD)
         .thread_stack_size(STACK)
         .enable_all()
         .build()

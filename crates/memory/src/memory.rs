@@ -1,9 +1,11 @@
 //! The face of memory: one call per request, whatever it asks for.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::FutureExt;
 use lance::session::Session;
 use lancedb::Connection;
 use master_agent_core::ErrorCode;
@@ -51,7 +53,8 @@ pub struct Memory {
 pub(crate) struct Inner {
     pub(crate) options: Options,
     emit: Emit,
-    connection: OnceCell<Connection>,
+    /// Taken away when the memory is closed, with all that it keeps in memory.
+    connection: tokio::sync::Mutex<Option<Connection>>,
     model: OnceCell<Arc<Embedder>>,
     /// Counts the tokens of chunks whose vectors come from outside.
     counter: OnceCell<Arc<tokenizers::Tokenizer>>,
@@ -119,7 +122,7 @@ impl Memory {
             inner: Arc::new(Inner {
                 options,
                 emit,
-                connection: OnceCell::new(),
+                connection: tokio::sync::Mutex::default(),
                 model: OnceCell::new(),
                 counter: OnceCell::new(),
                 rerankers: Mutex::default(),
@@ -150,11 +153,11 @@ impl Memory {
         if self.inner.options.read_only && CHANGES.contains(&head.op.as_str()) {
             return Err(Error::new(ErrorCode::StoreReadOnly, "the memory was opened with readOnly: it changes nothing"));
         }
-        let Some(number) = head.request else { return self.inner.answer(&head, request, vectors).await };
+        let Some(number) = head.request else { return self.inner.guarded(&head, request, vectors).await };
         let (cancel, cancelled) = oneshot::channel();
         self.inner.calls.lock().insert(number, cancel);
         let outcome = tokio::select! {
-            outcome = self.inner.answer(&head, request, vectors) => outcome,
+            outcome = self.inner.guarded(&head, request, vectors) => outcome,
             Ok(()) = cancelled => Err(Error::new(ErrorCode::WaitAborted, "the call was aborted")),
         };
         self.inner.calls.lock().remove(&number);
@@ -177,10 +180,28 @@ impl Memory {
                 task.abort();
             }
         }
+        self.inner.connection.lock().await.take();
     }
 }
 
 impl Inner {
+    /// A panic ends the call alone. LanceDB panics where a file of a table does not hold what it should.
+    async fn guarded(self: &Arc<Self>, head: &Head, request: &str, vectors: Option<Vec<f32>>) -> Result<Reply> {
+        let answer = AssertUnwindSafe(self.answer(head, request, vectors)).catch_unwind().await;
+        answer.unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            let path = Table::path_of(&self.options.folder, &head.collection);
+            Err(Error::new(
+                ErrorCode::StoreCorrupt,
+                format!(
+                    "{}: a file of the table is damaged ({}). Restore the folder from a copy, or remove it and add the documents again.",
+                    path.display(),
+                    said.unwrap_or("it cannot be read")
+                ),
+            ))
+        })
+    }
+
     async fn answer(self: &Arc<Self>, head: &Head, request: &str, vectors: Option<Vec<f32>>) -> Result<Reply> {
         match head.op.as_str() {
             "embed" => self.embed(&read(request)?).await,
@@ -220,18 +241,20 @@ impl Inner {
 
     // -- what it works with --
 
-    async fn connection(&self) -> Result<&Connection> {
+    async fn connection(&self) -> Result<Connection> {
         let folder = &self.options.folder;
-        self.connection
-            .get_or_try_init(|| async {
-                let session = Session::new(INDEX_CACHE, METADATA_CACHE, Arc::default());
-                lancedb::connect(&folder.to_string_lossy())
-                    .session(Arc::new(session))
-                    .execute()
-                    .await
-                    .map_err(|error| failure::of_lance(folder, &error))
-            })
+        let mut known = self.connection.lock().await;
+        if let Some(connection) = &*known {
+            return Ok(connection.clone());
+        }
+        let session = Session::new(INDEX_CACHE, METADATA_CACHE, Arc::default());
+        let made = lancedb::connect(&folder.to_string_lossy())
+            .session(Arc::new(session))
+            .execute()
             .await
+            .map_err(|error| failure::of_lance(folder, &error))?;
+        *known = Some(made.clone());
+        Ok(made)
     }
 
     /// The model, loaded once. There is none when vectors come from outside.
@@ -298,7 +321,7 @@ impl Inner {
         if !Table::is_there(&Table::path_of(&self.options.folder, name))? {
             return Ok(None);
         }
-        let table = Table::open(self.connection().await?, &self.options.folder, name).await?;
+        let table = Table::open(&self.connection().await?, &self.options.folder, name).await?;
         let Some(table) = table else { return Ok(None) };
         let opened = self.attend(table);
         open.insert(name.to_owned(), Arc::clone(&opened));
@@ -318,7 +341,7 @@ impl Inner {
         if let Some(opened) = open.get(name) {
             return Ok(Arc::clone(opened));
         }
-        let table = Table::create(self.connection().await?, folder, name, &model, dimensions).await?;
+        let table = Table::create(&self.connection().await?, folder, name, &model, dimensions).await?;
         let opened = self.attend(table);
         open.insert(name.to_owned(), Arc::clone(&opened));
         drop(open);

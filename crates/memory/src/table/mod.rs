@@ -81,8 +81,16 @@ impl Table {
         if !Self::is_there(&path)? {
             return Ok(None);
         }
+        let before = identity(&path);
         let opened = match connection.open_table(name).execute().await {
             Ok(opened) => opened,
+            // Dropped, and perhaps made anew, between the look at it and now.
+            Err(_) if identity(&path) != before || !Self::is_there(&path)? => {
+                return Err(Error::new(
+                    ErrorCode::StoreConflict,
+                    format!("{}: the collection was dropped meanwhile: call again", path.display()),
+                ));
+            }
             Err(lancedb::Error::TableNotFound { source, .. } | lancedb::Error::TableCorrupted { source, .. }) => {
                 return Err(Error::new(
                     ErrorCode::StoreCorrupt,
@@ -179,7 +187,8 @@ impl Table {
     pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Error {
         let failed = failure::of_lance(&self.path, error);
         // The files of a table that was dropped meanwhile are missing, too.
-        if failed.code() == ErrorCode::StoreCorrupt && !self.has_manifest(&self.current.read().dataset) {
+        let same = || identity(&self.path) == self.folder && self.has_manifest(&self.current.read().dataset);
+        if failed.code() == ErrorCode::StoreCorrupt && !same() {
             return self.replaced();
         }
         failed

@@ -25,6 +25,9 @@ const FUNCTION_WORDS: &[&str] = &[
     "s t d ll m re ve don didn doesn isn aren wasn weren won wouldn shouldn couldn haven hasn hadn mustn needn",
 ];
 
+/// Longer words than this many bytes are left out: what no query asks for. Letters of many scripts have three.
+const LONGEST: usize = 120;
+
 /// The parameters of the index, which are stored with it. Words are stemmed before they are compared with those that are left out
 /// ("because" is "becaus" by then), so those are given in both forms.
 pub(crate) fn text_index() -> InvertedIndexParams {
@@ -38,7 +41,7 @@ pub(crate) fn text_index() -> InvertedIndexParams {
         }
         forms.into_iter().collect()
     });
-    InvertedIndexParams::default().custom_stop_words(Some(left_out.clone()))
+    InvertedIndexParams::default().max_token_length(Some(LONGEST)).custom_stop_words(Some(left_out.clone()))
 }
 
 #[cfg(test)]
