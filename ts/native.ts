@@ -2,6 +2,7 @@
  * The only file that loads the addon. What crosses the boundary is typed here; what is done with it
  * lives in `connection.ts` and `memory/client.ts`.
  */
+import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { MasterAgentError, type NativeError } from "./errors";
 
@@ -181,7 +182,9 @@ export function bundledModelFolder(): string {
   try {
     return dirname(require.resolve(`${MODEL_PACKAGE}/package.json`));
   } catch {
-    return join(__dirname, "..", "npm", MODEL_PACKAGE.replace("master-agent-", ""));
+    const source = join(__dirname, "..", "npm", MODEL_PACKAGE.replace("master-agent-", ""));
+    // Where neither is, the error about it names the package to install.
+    return existsSync(source) ? source : join(__dirname, "..", "..", MODEL_PACKAGE);
   }
 }
 
