@@ -1,7 +1,8 @@
 //! The face of memory: one call per request, whatever it asks for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -838,7 +839,19 @@ impl Inner {
     }
 }
 
+/// The tokenizer at a path, read once in a process: reading it takes as long as many documents.
 fn load_tokenizer(path: &std::path::Path) -> Result<Arc<tokenizers::Tokenizer>> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, Arc<tokenizers::Tokenizer>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock();
+    if let Some(tokenizer) = known.get(path) {
+        return Ok(Arc::clone(tokenizer));
+    }
+    let tokenizer = read_tokenizer(path)?;
+    known.insert(path.to_owned(), Arc::clone(&tokenizer));
+    Ok(tokenizer)
+}
+
+fn read_tokenizer(path: &std::path::Path) -> Result<Arc<tokenizers::Tokenizer>> {
     let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
     let mut tokenizer = tokenizers::Tokenizer::from_file(&path).map_err(|error| {
         let message = format!("{}: the tokenizer cannot be read ({error}). Install the package again.", path.display());

@@ -314,7 +314,7 @@ impl Table {
             return;
         }
         // Few rows are compared one by one, exactly.
-        if rows.is_some_and(|rows| rows <= 5_000) {
+        if rows.is_some_and(|rows| rows <= 500) {
             scan.use_index(false);
             return;
         }
