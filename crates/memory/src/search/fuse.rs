@@ -83,14 +83,11 @@ pub(crate) fn hybrid(query: &[f32], found: &Passages) -> Vec<Candidate> {
     all
 }
 
-/// Makes scores of `hybrid` or BM25 scores, best first, into 0 to 1: the first has `evidence`, the last of all candidates 0.
-pub(crate) fn scale(found: &mut [Candidate], evidence: f32, least: f32) {
-    let Some(best) = found.first().map(|one| one.score) else { return };
+/// A score of `hybrid` or of BM25 as 0 to 1: that of the best is `evidence`, that of the last of all candidates 0.
+pub(crate) fn scale(score: f32, best: f32, least: f32, evidence: f32) -> f32 {
     let range = best - least;
-    for one in found {
-        let part = if range > 0.0 { (one.score - least) / range } else { 1.0 };
-        one.score = (evidence * part).clamp(0.0, 1.0);
-    }
+    let part = if range > 0.0 { (score - least) / range } else { 1.0 };
+    (evidence * part).clamp(0.0, 1.0)
 }
 
 /// What speaks for the first hit: its cosine, or that and the share of the query's words that it has.
@@ -181,7 +178,8 @@ mod tests {
         let mut found = hybrid(&query, &passages(&entries));
         assert_eq!(order(&found), [1, 0, 2]);
         let least = found[2].score;
-        scale(&mut found, 0.9, least);
+        let best = found[0].score;
+        found.iter_mut().for_each(|one| one.score = scale(one.score, best, least, 0.9));
         assert!((found[0].score - 0.9).abs() < 1e-6 && found[2].score == 0.0, "{found:?}");
         assert!(found[1].score > 0.0 && found[1].score < 0.9, "{found:?}");
         assert_eq!(found[2].text, None);

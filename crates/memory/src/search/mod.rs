@@ -60,9 +60,10 @@ pub(crate) async fn search(table: &Table, query: &Query<'_>) -> Result<Found> {
     let mut depth = DEPTH.max(wanted.saturating_mul(if query.by_chunk { 2 } else { 4 }));
     let mut without_expired = false;
     loop {
-        let candidates = candidates(table, &dataset, query, depth, mask.as_ref()).await?;
-        let exhausted = candidates.len() < depth;
-        let (chosen, expired) = choose(table, &dataset, query, candidates, wanted).await?;
+        let found = candidates(table, &dataset, query, depth, mask.as_ref()).await?;
+        let exhausted = found.len() < depth;
+        let least = found.last().map_or(0.0, |one| one.score);
+        let (mut chosen, expired) = choose(table, &dataset, query, found, wanted).await?;
         if chosen.len() < wanted && expired && !without_expired {
             // What has expired took the places of others: it is left out before the search.
             mask = Some(table.matching(&dataset, query.filter, Some(query.now)).await?);
@@ -74,6 +75,7 @@ pub(crate) async fn search(table: &Table, query: &Query<'_>) -> Result<Found> {
             depth = depth.saturating_mul(8);
             continue;
         }
+        scale(query, &mut chosen, least)?;
         return finish(table, &dataset, query, chosen).await;
     }
 }
@@ -110,20 +112,28 @@ async fn candidates(
         (Mode::Hybrid, Some(vector)) => {
             let identifiers = query.text.map(text::identifiers).unwrap_or_default();
             let passages = passages(table, dataset, near, matching, &identifiers).await?;
-            let mut found = fuse::hybrid(vector, &passages);
-            let cosine = found.first().and_then(|one| one.vector).unwrap_or_default();
-            let covered = covered(table, dataset, query.text, found.first()).await?;
-            let least = found.last().map_or(0.0, |one| one.score);
-            fuse::scale(&mut found, fuse::evidence(cosine, covered), least);
-            Ok(found)
+            Ok(fuse::hybrid(vector, &passages))
         }
-        (Mode::Text | Mode::Hybrid, _) => {
-            let mut found = fuse::text(matching);
-            let covered = covered(table, dataset, query.text, found.first()).await?;
-            fuse::scale(&mut found, covered.unwrap_or_default(), 0.0);
-            Ok(found)
-        }
+        (Mode::Text | Mode::Hybrid, _) => Ok(fuse::text(matching)),
     }
+}
+
+/// Makes the scores of what was chosen into 0 to 1, and leaves out what is below the least that was asked for.
+fn scale(query: &Query<'_>, chosen: &mut Chosen, least: f32) -> Result<()> {
+    if let (Some((first, row)), false) = (chosen.first(), query.mode == Mode::Vector) {
+        let covered = covered(query.text, first, row)?;
+        let (evidence, least) = match first.vector {
+            Some(cosine) => (fuse::evidence(cosine, covered), least),
+            // BM25 has a zero of its own.
+            None => (covered.unwrap_or_default(), 0.0),
+        };
+        let best = first.score;
+        chosen.iter_mut().for_each(|(one, _)| one.score = fuse::scale(one.score, best, least, evidence));
+    }
+    if let Some(asked) = query.min_score {
+        chosen.retain(|(one, _)| one.score >= asked);
+    }
+    Ok(())
 }
 
 /// What both searches found, each with its vector and length.
@@ -163,17 +173,16 @@ async fn passages(
 }
 
 /// The share of the query's words, as the index has them, that a passage has. `None` when the query has no words.
-async fn covered(table: &Table, dataset: &Arc<Dataset>, query: Option<&str>, first: Option<&Candidate>) -> Result<Option<f32>> {
-    let (Some(query), Some(first)) = (query, first) else { return Ok(None) };
+fn covered(query: Option<&str>, first: &Candidate, row: &Row) -> Result<Option<f32>> {
+    let Some(query) = query else { return Ok(None) };
     if first.text.is_none() {
         return Ok(Some(0.0));
     }
-    let Some(row) = table.take(dataset, &[first.address], &[rows::TEXT]).await?.pop() else { return Ok(None) };
     let wanted = words(text::for_search(query))?;
     if wanted.is_empty() {
         return Ok(None);
     }
-    let has = words(row.text)?;
+    let has = words(row.text.clone())?;
     Ok(Some(wanted.intersection(&has).count() as f32 / wanted.len() as f32))
 }
 
@@ -265,9 +274,7 @@ async fn choose(
     let mut chosen: Chosen = Vec::new();
     let mut seen: HashSet<Arc<str>> = HashSet::new();
     let mut expired = false;
-    let good: Vec<Candidate> =
-        candidates.into_iter().take_while(|one| query.min_score.is_none_or(|least| one.score >= least)).collect();
-    let mut rest = good.as_slice();
+    let mut rest = candidates.as_slice();
     while chosen.len() < wanted && !rest.is_empty() {
         let size = (wanted - chosen.len()).saturating_add(wanted / 4 + 2).min(rest.len());
         let (part, others) = rest.split_at(size);
