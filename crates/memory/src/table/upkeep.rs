@@ -318,7 +318,7 @@ impl Table {
             scan.use_index(false);
             return;
         }
-        scan.nprobes((partitions / 6).clamp(20, 96));
+        scan.nprobes((partitions / 2).clamp(24, 256));
         if exact {
             scan.refine(1);
         }
