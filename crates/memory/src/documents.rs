@@ -28,9 +28,6 @@ use crate::text;
 const LONGEST_ID: usize = 4_096;
 /// Chunks repeat the metadata of their document: more bytes than this of one document in all are refused.
 const MOST_METADATA: usize = 64 << 20;
-/// The most tokens of a chunk, and those that it shares with the one before: what the bundled model sees; measured, see bench/RESULTS.md.
-const TOKENS: usize = 254;
-const OVERLAP: usize = 40;
 /// Documents that are read at a time.
 const PAGE: usize = 256;
 
@@ -55,8 +52,9 @@ pub(crate) fn check(documents: &[Document]) -> Result<()> {
 }
 
 pub(crate) fn chunk_options(given: &ChunkOptions, most: usize) -> Result<chunk::ChunkOptions> {
-    let tokens = given.tokens.unwrap_or(TOKENS.min(most));
-    let overlap = given.overlap.unwrap_or(OVERLAP.min(tokens / 4));
+    let defaults = chunk::ChunkOptions::default();
+    let tokens = given.tokens.unwrap_or(defaults.tokens.min(most));
+    let overlap = given.overlap.unwrap_or(defaults.overlap.min(tokens / 4));
     if tokens == 0 || tokens > most {
         return Err(Error::new(
             ErrorCode::InvalidArgument,
@@ -268,23 +266,17 @@ pub(crate) async fn count(table: &Table, dataset: &Arc<Dataset>, filter: Option<
     use lance::deps::datafusion::prelude::{col, lit};
     let mask = table.matching_or_all(dataset, filter, now).await?;
     let failed = |error: lance::Error| table.failed(&error);
-    let mut counts = [0; 2];
-    for (count, first_only) in counts.iter_mut().zip([true, false]) {
+    let counted = async |first_only: bool| {
         let mut scan = dataset.scan();
         if first_only {
             scan.filter_expr(col(rows::CHUNK).eq(lit(0_i32)));
         }
         if let Some(mask) = &mask {
             scan.with_row_id_prefilter(RowAddrMask::from_allowed(mask.clone()));
-        } else if !first_only {
-            *count = dataset.count_rows(None).await.map_err(failed)?;
-            continue;
         }
-        scan.project(&[rows::CHUNK]).map_err(failed)?;
-        scan.with_row_id();
-        *count = table.read(scan).await?.len();
-    }
-    Ok((counts[0], counts[1]))
+        scan.count_rows().await.map_err(failed).map(|rows| usize::try_from(rows).unwrap_or(usize::MAX))
+    };
+    Ok((counted(true).await?, counted(false).await?))
 }
 
 /// The bytes of all files below a folder.
@@ -385,10 +377,14 @@ impl Rebuild {
     }
 }
 
+fn facts(documents: usize, chunks: usize) -> Facts {
+    Facts::from([("documents", json!(documents)), ("chunks", json!(chunks))])
+}
+
 /// Embeds every document of a collection again, with the model of this memory.
 pub(crate) async fn reindex(inner: &Arc<Inner>, head: &Head, request: &request::Reindex) -> Result<Facts> {
     let Some(opened) = inner.table(&head.collection).await? else {
-        return Ok(Facts::from([("documents", json!(0)), ("chunks", json!(0))]));
+        return Ok(facts(0, 0));
     };
     let table = &opened.table;
     let model = Arc::clone(inner.model().await?);
@@ -409,7 +405,7 @@ pub(crate) async fn reindex(inner: &Arc<Inner>, head: &Head, request: &request::
     }
     let (documents, chunks) = rebuild.finish(table).await?;
     inner.forget(&head.collection).await;
-    Ok(Facts::from([("documents", json!(documents)), ("chunks", json!(chunks))]))
+    Ok(facts(documents, chunks))
 }
 
 /// A document as it was given.
@@ -434,7 +430,7 @@ pub(crate) async fn rebuild(
     vectors: Option<Vec<f32>>,
 ) -> Result<Facts> {
     let Some(opened) = inner.table(&head.collection).await? else {
-        return Ok(Facts::from([("documents", json!(0)), ("chunks", json!(0))]));
+        return Ok(facts(0, 0));
     };
     let table = &opened.table;
     let (prepared, dimensions) = inner.prepare(head, request.documents, &request.chunk, vectors, now()).await?;
@@ -452,12 +448,12 @@ pub(crate) async fn rebuild(
     let dataset = table.snapshot().await?;
     rebuild.write(table, &dataset, prepared).await?;
     if !request.done {
-        let facts = Facts::from([("documents", json!(rebuild.documents)), ("chunks", json!(rebuild.chunks))]);
+        let so_far = facts(rebuild.documents, rebuild.chunks);
         rebuilds.insert(head.collection.clone(), rebuild);
-        return Ok(facts);
+        return Ok(so_far);
     }
     let (documents, chunks) = rebuild.finish(table).await?;
     drop(rebuilds);
     inner.forget(&head.collection).await;
-    Ok(Facts::from([("documents", json!(documents)), ("chunks", json!(chunks))]))
+    Ok(facts(documents, chunks))
 }

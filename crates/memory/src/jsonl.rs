@@ -9,8 +9,7 @@ use serde_json::json;
 
 use crate::documents;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
-use crate::memory::{Inner, now, run_blocking};
+use crate::memory::{Inner, filter_of, now, run_blocking};
 use crate::request::{self, Document, Facts, FailedLine, Head, Imported};
 use crate::table::failure;
 use crate::table::write::Status;
@@ -23,7 +22,7 @@ const MOST_FAILURES: usize = 100;
 
 /// Writes the documents into a file, which is there only when it is whole.
 pub(crate) async fn export(inner: &Arc<Inner>, head: &Head, request: &request::Export) -> Result<Facts> {
-    let filter = request.filter.as_ref().map(Filter::parse).transpose()?;
+    let filter = filter_of(request.filter.as_ref())?;
     let path = &request.path;
     let half = path.with_extension(format!("{}.part", std::process::id()));
     let failed = |error: std::io::Error| failure::of_io(path, &error);

@@ -98,7 +98,8 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn filter_of(given: Option<&Value>) -> Result<Option<Filter>> {
+/// The filter of a request; one without conditions is none.
+pub(crate) fn filter_of(given: Option<&Value>) -> Result<Option<Filter>> {
     Ok(given.map(Filter::parse).transpose()?.filter(|filter| !filter.is_empty()))
 }
 
@@ -205,8 +206,8 @@ impl Inner {
 
     async fn answer(self: &Arc<Self>, head: &Head, request: &str, vectors: Option<Vec<f32>>) -> Result<Reply> {
         match head.op.as_str() {
-            "embed" => self.embed(&read(request)?).await,
-            "tokens" => self.tokens(&read(request)?).await,
+            "embed" => self.embed(read(request)?).await,
+            "tokens" => self.tokens(read(request)?).await,
             "split" => self.split(&read(request)?).await,
             "add" => self.add(head, read(request)?, vectors).await,
             "search" => self.search(head, &read(request)?, vectors).await,
@@ -353,8 +354,7 @@ impl Inner {
     fn attend(self: &Arc<Self>, table: Table) -> Arc<Opened> {
         let table = Arc::new(table);
         let bell = Bell::default();
-        let ring = bell.clone();
-        let writer = Writer::new(&table, move |_| ring.ring());
+        let writer = Writer::new(&table, bell.clone());
         let caretaker = (self.options.maintenance && !self.options.read_only).then(|| {
             let (own, name) = (Arc::downgrade(self), table.name.clone());
             let sweep = async move || {
@@ -394,18 +394,18 @@ impl Inner {
 
     // -- texts --
 
-    async fn embed(&self, request: &request::Embed) -> Result<Reply> {
+    async fn embed(&self, request: request::Embed) -> Result<Reply> {
         let model = self.model().await?;
         let urgency = if request.query { Urgency::Query } else { Urgency::Documents };
-        let vectors = model.embed(request.texts.clone(), urgency).await?;
+        let vectors = model.embed(request.texts, urgency).await?;
         let mut reply = answer(&json!({ "dimensions": vectors.dimensions, "model": model.id() }))?;
         reply.vectors = Some(vectors.data);
         Ok(reply)
     }
 
-    async fn tokens(&self, request: &request::Embed) -> Result<Reply> {
+    async fn tokens(&self, request: request::Embed) -> Result<Reply> {
         let tokenizer = self.tokenizer().await?;
-        let texts = request.texts.clone();
+        let texts = request.texts;
         let counts = run_blocking(move || {
             let count = |text: &String| {
                 tokenizer
@@ -632,16 +632,14 @@ impl Inner {
             columns.push(rows::VECTOR);
         }
         let found = opened.table.of_ids(&dataset, &ids, &columns).await?;
-        let mut found = documents::grouped(found.into_iter().map(|(_, row)| row), now());
+        let found = documents::grouped(found.into_iter().map(|(_, row)| row), now());
         let mut vectors = Vec::new();
         let mut documents = Vec::with_capacity(ids.len());
-        let mut given: HashMap<&str, usize> = HashMap::new();
         for id in ids {
-            if let Some(rows) = found.get_mut(id) {
+            if let Some(rows) = found.get(id) {
                 if request.vectors {
                     vectors.extend(rows.iter().flat_map(|row| row.vector.iter().copied()));
                 }
-                *given.entry(id).or_default() += 1;
                 documents.push(Some(documents::stored(rows)?));
             } else {
                 documents.push(None);
@@ -698,8 +696,8 @@ impl Inner {
         opened.writer.apply(Change::Update { id, patch }).await?;
         let dataset = opened.table.snapshot().await?;
         let found = opened.table.of_ids(&dataset, &[&request.id], rows::PLAIN).await?;
-        let mut found = documents::grouped(found.into_iter().map(|(_, row)| row), i64::MIN);
-        match found.get_mut(request.id.as_str()) {
+        let found = documents::grouped(found.into_iter().map(|(_, row)| row), i64::MIN);
+        match found.get(request.id.as_str()) {
             Some(rows) => answer(&json!({ "document": documents::stored(rows)? })),
             // Somebody else removed it since.
             None => Err(missing()),

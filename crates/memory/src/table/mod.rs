@@ -18,7 +18,6 @@ use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use futures::TryStreamExt;
 use lance::dataset::{Dataset, ProjectionRequest};
-use lance_index::scalar::ScalarIndexParams;
 use lancedb::Connection;
 use lancedb::index::Index;
 use master_agent_core::ErrorCode;
@@ -328,12 +327,7 @@ pub(crate) fn addresses(batch: &RecordBatch) -> Vec<u64> {
         .unwrap_or_default()
 }
 
-/// The metadata texts of a batch.
+/// A column of texts of a batch.
 pub(crate) fn texts<'a>(batch: &'a RecordBatch, column: &str) -> Option<&'a StringArray> {
     batch.column_by_name(column).and_then(|column| column.as_string_opt::<i32>())
-}
-
-/// Parameters of an index of plain values.
-pub(crate) fn value_index() -> ScalarIndexParams {
-    ScalarIndexParams::default()
 }

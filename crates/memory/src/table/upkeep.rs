@@ -13,6 +13,7 @@ use lance::index::DatasetIndexExt;
 use lance::index::vector::VectorIndexParams;
 use lance_index::IndexType;
 use lance_index::optimize::OptimizeOptions;
+use lance_index::scalar::ScalarIndexParams;
 use lance_index::vector::ivf::IvfBuildParams;
 use lance_index::vector::sq::builder::SQBuildParams;
 use lance_linalg::distance::MetricType;
@@ -21,7 +22,7 @@ use tokio::sync::Notify;
 
 use crate::error::Result;
 use crate::table::rows::{ID, TEXT, VECTOR};
-use crate::table::{TEXT_INDEX, Table, VECTOR_INDEX, text_index, value_index};
+use crate::table::{TEXT_INDEX, Table, VECTOR_INDEX, text_index};
 
 pub(crate) const ID_INDEX: &str = "id_idx";
 
@@ -168,7 +169,7 @@ async fn meet(dataset: &mut Dataset, need: Need) -> lance::Result<()> {
         }
         Need::IdIndex => {
             let name = Some(ID_INDEX.to_owned());
-            dataset.create_index(&[ID], IndexType::BTree, name, &value_index(), true).await.map(drop)
+            dataset.create_index(&[ID], IndexType::BTree, name, &ScalarIndexParams::default(), true).await.map(drop)
         }
         Need::Extend(name) => {
             let options = OptimizeOptions::append().index_names(vec![name.to_owned()]);

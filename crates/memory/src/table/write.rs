@@ -16,6 +16,7 @@ use crate::filter::{self, Filter};
 use crate::memory;
 use crate::table::Table;
 use crate::table::rows::{self, Row};
+use crate::table::upkeep::Bell;
 
 /// Most rows of one commit, so that a large import neither holds its memory twice nor keeps others from writing.
 const MOST_ROWS: usize = 20_000;
@@ -52,7 +53,7 @@ pub(crate) struct Prepared {
     pub(crate) rows: Vec<Row>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug)]
 pub(crate) struct Put {
     pub(crate) id: Arc<str>,
     pub(crate) chunks: usize,
@@ -129,9 +130,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(table: &Arc<Table>, committed: impl Fn(&Arc<Dataset>) + Send + Sync + 'static) -> Self {
+    /// `bell` is rung after each commit.
+    pub(crate) fn new(table: &Arc<Table>, bell: Bell) -> Self {
         let (orders, waiting) = mpsc::channel(1_024);
-        tokio::spawn(run(Arc::downgrade(table), waiting, Arc::new(committed)));
+        tokio::spawn(run(Arc::downgrade(table), waiting, bell));
         Self { orders }
     }
 
@@ -143,9 +145,7 @@ impl Writer {
     }
 }
 
-type Committed = Arc<dyn Fn(&Arc<Dataset>) + Send + Sync>;
-
-async fn run(table: Weak<Table>, mut waiting: mpsc::Receiver<Order>, committed: Committed) {
+async fn run(table: Weak<Table>, mut waiting: mpsc::Receiver<Order>, bell: Bell) {
     let mut kept: Option<Order> = None;
     loop {
         let first = match kept.take() {
@@ -157,26 +157,25 @@ async fn run(table: Weak<Table>, mut waiting: mpsc::Receiver<Order>, committed: 
         };
         let Some(table) = table.upgrade() else { return };
         let mut size = first.change.rows();
-        let mut alone = first.change.stands_alone();
+        let alone = first.change.stands_alone();
         let mut orders = vec![first];
         while !alone && size < MOST_ROWS {
             let Ok(next) = waiting.try_recv() else { break };
-            alone = next.change.stands_alone();
-            if alone {
+            if next.change.stands_alone() {
                 kept = Some(next);
                 break;
             }
             size += next.change.rows();
             orders.push(next);
         }
-        settle(&table, orders, &committed).await;
+        settle(&table, orders, &bell).await;
     }
 }
 
 /// Runs the orders in one commit; when that fails, each by itself, so that one of them does not fail the others.
-async fn settle(table: &Table, orders: Vec<Order>, committed: &Committed) {
+async fn settle(table: &Table, orders: Vec<Order>, bell: &Bell) {
     let (changes, mut replies): (Vec<_>, Vec<_>) = orders.into_iter().map(|order| (order.change, order.reply)).unzip();
-    match commit(table, &changes, committed).await {
+    match commit(table, &changes, bell).await {
         Ok(outcomes) => {
             for (reply, outcome) in replies.into_iter().zip(outcomes) {
                 let _ = reply.send(outcome);
@@ -189,7 +188,7 @@ async fn settle(table: &Table, orders: Vec<Order>, committed: &Committed) {
         }
         Err(_) => {
             for (change, reply) in changes.into_iter().zip(replies) {
-                let outcome = commit(table, std::slice::from_ref(&change), committed).await;
+                let outcome = commit(table, std::slice::from_ref(&change), bell).await;
                 let _ = reply.send(outcome.and_then(|mut outcomes| outcomes.pop().unwrap_or_else(|| Err(lost()))));
             }
         }
@@ -200,7 +199,7 @@ fn lost() -> Error {
     Error::new(ErrorCode::Internal, "a change to the memory has no outcome; please report this")
 }
 
-async fn commit(table: &Table, changes: &[Change], committed: &Committed) -> Result<Vec<Result<Done>>> {
+async fn commit(table: &Table, changes: &[Change], bell: &Bell) -> Result<Vec<Result<Done>>> {
     let _lock = table.write_lock.lock().await?;
     let mut tries = 0;
     loop {
@@ -214,8 +213,8 @@ async fn commit(table: &Table, changes: &[Change], committed: &Committed) -> Res
         match plan.commit(table, &dataset).await {
             Ok(None) => return Ok(outcomes),
             Ok(Some(newest)) => {
-                table.advance(Arc::clone(&newest));
-                committed(&newest);
+                table.advance(newest);
+                bell.ring();
                 return Ok(outcomes);
             }
             Err(lance::Error::RetryableCommitConflict { .. } | lance::Error::CommitConflict { .. }) if tries < MOST_TRIES => {
