@@ -89,23 +89,26 @@ async function compile(profile, folder) {
   return true;
 }
 
+/** Builds the addon for another platform, which `flags` name. */
+async function compileElsewhere(profile, folder, flags) {
+  const args = ["build", "--platform", "--output-dir", folder, "--js", "binding.js", "--dts", "binding.d.ts"];
+  if (profile === "release") args.push("--release");
+  args.push(...flags, "--", "--package", "master-agent");
+  if (ci) args.push("--locked");
+  return (await node([tool("@napi-rs", "cli", "dist", "cli.js"), ...args])).code === 0;
+}
+
 /** Builds the addon with `npm run build`'s or another profile; `extra` goes to `napi build`, which builds for other platforms. */
 export async function buildAddon({ profile, extra = [] }) {
   const started = performance.now();
   const folder = nativeFolder(profile);
   const stamp = `${folder}/stamp`;
   const wanted = await addonDigest(profile);
-  const fresh = extra.length === 0 && read(stamp) === wanted && addonIn(folder) !== undefined;
+  const native = extra.length === 0;
+  const fresh = native && read(stamp) === wanted && addonIn(folder) !== undefined;
   if (!fresh) {
     mkdirSync(join(root, folder), { recursive: true });
-    const native = extra.length === 0;
-    const args = ["build", "--platform", "--output-dir", folder, "--js", "binding.js", "--dts", "binding.d.ts"];
-    if (profile === "release") args.push("--release");
-    args.push(...extra, "--", "--package", "master-agent");
-    if (ci) args.push("--locked");
-    const done = native
-      ? await compile(profile, folder)
-      : (await node([tool("@napi-rs", "cli", "dist", "cli.js"), ...args])).code === 0;
+    const done = native ? await compile(profile, folder) : await compileElsewhere(profile, folder, extra);
     if (!done) return false;
   }
   for (const name of ["binding.js", "binding.d.ts"]) {
@@ -114,7 +117,7 @@ export async function buildAddon({ profile, extra = [] }) {
   }
   for (const name of readdirSync(join(root, folder)).filter((name) => name.endsWith(".node")))
     copyInOneStep(join(root, folder, name), join(root, name));
-  if (!fresh && extra.length === 0) write(stamp, wanted);
+  if (!fresh && native) write(stamp, wanted);
   process.stdout.write(`addon (${profile}): ${fresh ? "unchanged" : `built in ${seconds(started)}`}\n`);
   return true;
 }

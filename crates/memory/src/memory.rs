@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::embed::{Embedder, ModelOptions, ModelSource, Reranker, Urgency};
+use crate::embed::{self, Embedder, ModelOptions, ModelSource, Reranker, Urgency};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::request::{self, Added, ChunkOptions, Document, Head, Mode, Model, Options, Reply};
@@ -844,20 +844,9 @@ fn load_tokenizer(path: &std::path::Path) -> Result<Arc<tokenizers::Tokenizer>> 
     if let Some(tokenizer) = known.get(path) {
         return Ok(Arc::clone(tokenizer));
     }
-    let tokenizer = read_tokenizer(path)?;
+    let tokenizer = Arc::new(embed::tokenizer_at(path)?);
     known.insert(path.to_owned(), Arc::clone(&tokenizer));
     Ok(tokenizer)
-}
-
-fn read_tokenizer(path: &std::path::Path) -> Result<Arc<tokenizers::Tokenizer>> {
-    let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
-    let mut tokenizer = tokenizers::Tokenizer::from_file(&path).map_err(|error| {
-        let message = format!("{}: the tokenizer cannot be read ({error}). Install the package again.", path.display());
-        Error::new(ErrorCode::ModelLoad, message)
-    })?;
-    tokenizer.with_padding(None);
-    tokenizer.with_truncation(None).map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))?;
-    Ok(Arc::new(tokenizer))
 }
 
 fn unexpected(done: &Done) -> Error {

@@ -18,6 +18,7 @@ mod shared;
 mod text;
 mod vocabulary;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use master_agent_core::ErrorCode;
@@ -141,6 +142,16 @@ impl Embedder {
         let data = self.0.pool.submit(String::new(), texts, urgency)?.wait()?;
         Ok(Vectors { data, dimensions: self.0.dimensions })
     }
+}
+
+/// The tokenizer of a file, or of a model's folder, without truncation and padding.
+pub(crate) fn tokenizer_at(path: &Path) -> Result<Tokenizer> {
+    let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+    let tokenizer = vocabulary::tokenizer(&options::read(&path)?).map_err(|error| {
+        let message = format!("{}: the tokenizer cannot be read ({error}). Install the package again.", path.display());
+        Error::new(ErrorCode::ModelLoad, message)
+    })?;
+    Ok(text::plain(tokenizer))
 }
 
 /// What opening a source gives.
