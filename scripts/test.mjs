@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
 import { build, generated } from "./build.mjs";
 import { filesOf, read } from "./lib/digest.mjs";
 import { ci, colour, fail, isMain, node, run, tool } from "./lib/env.mjs";
+import { installRedis, redisAdvice } from "./lib/redis.mjs";
 import { setup } from "./setup.mjs";
 
 // A test that hangs is ended and reported after this long; long suites have a longer one of their own.
@@ -149,6 +150,8 @@ export async function test({ only, filters = [], profile = "dev", long = false }
   const wants = (part) => only === undefined || only === part;
   section("setup");
   await setup();
+  // There is none for Windows: its tests are left out there.
+  if (only !== "lint" && !(await installRedis()) && process.platform !== "win32") fail(redisAdvice);
   const built = wants("ts") ? await buildPackage(profile) : true;
   if (wants("lint")) await lint();
   if (wants("rust")) await rustTests(filters, long);
