@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { build, generated } from "./build.mjs";
 import { filesOf, read } from "./lib/digest.mjs";
 import { ci, colour, fail, isMain, node, run, tool } from "./lib/env.mjs";
-import { installRedis, redisAdvice } from "./lib/redis.mjs";
+import { installRedis, redisAdvice, redisProgram } from "./lib/redis.mjs";
 import { setup } from "./setup.mjs";
 
 // A test that hangs is ended and reported after this long; long suites have a longer one of their own.
@@ -115,33 +115,45 @@ async function typeTests(filters) {
   add("type tests", { passed: files.length - failed, failed: failed + elsewhere }, started);
 }
 
+/** Runs files with the test runner of Node, and adds their counts. */
+async function runFiles(title, files, env = {}) {
+  section(title);
+  const started = performance.now();
+  const scratch = mkdtempSync(join(tmpdir(), "master-agent-test-"));
+  const counts = join(scratch, "counts.json");
+  const flags = ["--import", "tsx", "--test", `--test-concurrency=${concurrency}`, `--test-timeout=${testTimeout}`];
+  const reporters = [
+    ["spec", "stdout"],
+    ["./scripts/lib/counter.mjs", counts],
+  ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`]);
+  const { code } = await node([...flags, ...reporters, ...files], { env });
+  let count = { failed: 1 };
+  try {
+    count = JSON.parse(readFileSync(counts, "utf8"));
+    for (const note of count.notes) process.stdout.write(`${note}\n`);
+  } catch (error) {
+    process.stdout.write(`The test runner ended without counts: ${error.message}\n`);
+  }
+  rmSync(scratch, { recursive: true, force: true });
+  // Something failed outside of a test, such as a rejection that nobody handled.
+  if (code !== 0 && count.failed === 0) count.failed = 1;
+  add(title, count, started);
+}
+
+/** Files whose tests take whatever store they are given (`storeFor` of helpers/place.ts): they run on Redis too. */
+const ofAnyStore = [
+  ...["control", "events", "order", "payloads", "processes", "waits", "attempts"].map((name) => `integration/${name}`),
+  ...["blocked", "handlers", "kill", "life", "properties", "threads"].map((name) => `lifecycle/${name}`),
+].map((path) => `__test__/${path}.test.ts`);
+
 async function typescriptTests(filters) {
   await typeTests(filters);
   const files = matching(filesOf("__test__"), filters).filter((file) => file.endsWith(".test.ts"));
   for (const folder of [...new Set(files.map((file) => file.split("/")[1]))]) {
-    const title = `TypeScript tests: ${folder}`;
-    section(title);
-    const started = performance.now();
     const own = files.filter((file) => file.split("/")[1] === folder);
-    const scratch = mkdtempSync(join(tmpdir(), "master-agent-test-"));
-    const counts = join(scratch, "counts.json");
-    const flags = ["--import", "tsx", "--test", `--test-concurrency=${concurrency}`, `--test-timeout=${testTimeout}`];
-    const reporters = [
-      ["spec", "stdout"],
-      ["./scripts/lib/counter.mjs", counts],
-    ].flatMap(([reporter, to]) => [`--test-reporter=${reporter}`, `--test-reporter-destination=${to}`]);
-    const { code } = await node([...flags, ...reporters, ...own]);
-    let count = { failed: 1 };
-    try {
-      count = JSON.parse(readFileSync(counts, "utf8"));
-      for (const note of count.notes) process.stdout.write(`${note}\n`);
-    } catch (error) {
-      process.stdout.write(`The test runner ended without counts: ${error.message}\n`);
-    }
-    rmSync(scratch, { recursive: true, force: true });
-    // Something failed outside of a test, such as a rejection that nobody handled.
-    if (code !== 0 && count.failed === 0) count.failed = 1;
-    add(title, count, started);
+    await runFiles(`TypeScript tests: ${folder}`, own);
+    const again = redisProgram() === undefined ? [] : own.filter((file) => ofAnyStore.includes(file));
+    if (again.length > 0) await runFiles(`TypeScript tests: ${folder}, on Redis`, again, { MASTER_AGENT_TEST_STORE: "redis" });
   }
 }
 

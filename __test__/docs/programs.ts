@@ -44,6 +44,10 @@ function start(args: string[], cwd: string, env: Record<string, string>): ChildP
   for (const name of [
     "APP_DATA_DIR",
     "LANCEDB_PATH",
+    "REDIS_URL",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_PASSWORD",
     "WORKER_CONCURRENCY",
     "WORKER_LEASE_MS",
     "NODE_OPTIONS",

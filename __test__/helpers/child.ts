@@ -48,7 +48,15 @@ function environment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const env = { ...process.env, ...extra };
   delete env.NODE_TEST_CONTEXT;
   delete env.NODE_OPTIONS;
-  for (const name of ["APP_DATA_DIR", "WORKER_CONCURRENCY", "WORKER_LEASE_MS"]) {
+  for (const name of [
+    "APP_DATA_DIR",
+    "REDIS_URL",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_PASSWORD",
+    "WORKER_CONCURRENCY",
+    "WORKER_LEASE_MS",
+  ]) {
     if (!(name in extra)) {
       delete env[name];
     }
@@ -58,6 +66,7 @@ function environment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
 
 /** What a worker process is made with. */
 export interface WorkerSetup {
+  /** Its store: a folder, or the address of a Redis. */
   folder: string;
   /** The file of the ledger. */
   ledger?: string;

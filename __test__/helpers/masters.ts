@@ -11,7 +11,7 @@ import {
   unregisterSubAgent,
 } from "master-agent";
 import { afterwards } from "./cleanup.ts";
-import { folderFor } from "./place.ts";
+import { storeFor } from "./place.ts";
 
 let agents = 0;
 
@@ -28,11 +28,11 @@ export function agentFor<I = unknown>(
   return agentType;
 }
 
-/** A master on a folder of its own, closed with the test. Retries come at once unless told otherwise. */
+/** A master on a store of its own, closed with the test. Retries come at once unless told otherwise. */
 export function masterFor(t: TestContext, options: MasterAgentOptions = {}): MasterAgent {
   const { defaultJobOptions, ...rest } = options;
   const master = new MasterAgent({
-    store: options.store ?? folderFor(t),
+    store: options.store ?? storeFor(t),
     ...rest,
     defaultJobOptions: { backoff: 0, ...defaultJobOptions },
   });

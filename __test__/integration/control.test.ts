@@ -5,7 +5,7 @@ import { type JobInfo, type JobState, MasterAgent, type TaskQueue } from "master
 import { workerProcess } from "../helpers/child.ts";
 import { afterwards } from "../helpers/cleanup.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { folderFor, storeFor } from "../helpers/place.ts";
 import { gate, soon, until } from "../helpers/until.ts";
 
 const STATES: readonly JobState[] = ["active", "waiting", "delayed", "completed", "failed", "cancelled", "dead"];
@@ -202,7 +202,7 @@ test("a job whose end is not kept can be added again under its id", async (t) =>
 });
 
 test("a second job with the same id gives the first one, from every process and at the same time", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const worker = await workerProcess(t, { folder, start: false });
   const master = masterFor(t, { store: folder });
   let runs = 0;

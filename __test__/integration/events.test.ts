@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { MasterAgent, TaskEvent } from "master-agent";
 import { script, workerProcess } from "../helpers/child.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { storeFor } from "../helpers/place.ts";
 import { soon, until } from "../helpers/until.ts";
 
 /** Listens to everything; complete when the engine has heard of it. */
@@ -62,7 +62,7 @@ test("failures, cancellations and dead letters are task:failed", async (t) => {
 });
 
 test("the life of a task in another process, and of one that dies with it", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const worker = await workerProcess(t, { folder, agents: { talk: {}, hold: {}, die: {} } });
   const master = masterFor(t, { store: folder, autostart: false });
   const events = await listen(t, master);
@@ -158,7 +158,7 @@ test("a listener that throws is an uncaught exception that nothing else suffers 
     while (completed < 4 || thrown.length < 4) await new Promise((resolve) => setTimeout(resolve, 5));
     say([results.map(({ output }) => output), thrown]);
   `;
-  const end = await script(t, source, [folderFor(t)]);
+  const end = await script(t, source, [storeFor(t)]);
   assert.deepEqual(
     [end.code, end.lines],
     [

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { getTaskQueue, type JobHandle, unregisterSubAgent } from "master-agent";
 import { afterwards } from "../helpers/cleanup.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { storeFor } from "../helpers/place.ts";
 import { gate, until } from "../helpers/until.ts";
 
 test("priority first, then first in, first out", async (t) => {
@@ -115,7 +115,7 @@ test("only registered agent types are claimed, later registrations at once", asy
 });
 
 test("queues of one store do not see each other", async (t) => {
-  const store = folderFor(t);
+  const store = storeFor(t);
   const ran: string[] = [];
   const agentType = agentFor<string>(t, (input) => void ran.push(input));
   const one = masterFor(t, { store, queue: "one", autostart: false });

@@ -9,7 +9,7 @@ import { workerProcess } from "../helpers/child.ts";
 import { afterwards } from "../helpers/cleanup.ts";
 import { size } from "../helpers/long.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { storeFor } from "../helpers/place.ts";
 
 const TEXTS = [
   "",
@@ -62,7 +62,7 @@ test("names of every kind are kept, and those that no store could keep are refus
 });
 
 test("any JSON value survives, also through another process", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   await workerProcess(t, { folder, master: { concurrency: 20 }, agents: { echo: {} } });
   const master = masterFor(t, { store: folder, autostart: false });
   await fc.assert(
@@ -142,7 +142,7 @@ for (const [library, inputSchema] of [
 }
 
 test("an input that came from elsewhere and does not fit fails its task for good", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const elsewhere = await workerProcess(t, { folder, start: false, agents: {} });
   const master = masterFor(t, { store: folder });
   let runs = 0;

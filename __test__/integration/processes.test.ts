@@ -6,12 +6,12 @@ import { workerProcess } from "../helpers/child.ts";
 import { Ledger } from "../helpers/ledger.ts";
 import { PATIENCE } from "../helpers/long.ts";
 import { masterFor, queueOf } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { folderFor, storeFor } from "../helpers/place.ts";
 import { soon, until } from "../helpers/until.ts";
 
 test("two processes share the work, each task runs once", async (t) => {
-  const folder = folderFor(t);
-  const ledger = new Ledger(join(folder, "ledger"));
+  const folder = storeFor(t);
+  const ledger = new Ledger(join(folderFor(t), "ledger"));
   const workers = await Promise.all(
     [1, 2].map(() => workerProcess(t, { folder, ledger: ledger.path, agents: { work: {} }, master: { concurrency: 4 } })),
   );
@@ -35,7 +35,7 @@ test("two processes share the work, each task runs once", async (t) => {
 });
 
 test("a task spawned in one process is answered fast by another one that was idle", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   await workerProcess(t, { folder, agents: { echo: {} } });
   const master = masterFor(t, { store: folder, autostart: false });
   await master.run({ agentType: "echo", input: 0 });
@@ -51,7 +51,7 @@ test("a task spawned in one process is answered fast by another one that was idl
 });
 
 test("cancel reaches a handler in another process, and its outcome is ignored", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const worker = await workerProcess(t, { folder, agents: { hold: {}, echo: {} } });
   const master = masterFor(t, { store: folder, autostart: false });
   const handle = await master.spawn({ agentType: "hold", input: { deaf: true } });
@@ -67,8 +67,8 @@ test("cancel reaches a handler in another process, and its outcome is ignored", 
 });
 
 test("a task that kills its worker again and again goes to the dead letters, and comes back from there", async (t) => {
-  const folder = folderFor(t);
-  const ledger = new Ledger(join(folder, "ledger"));
+  const folder = storeFor(t);
+  const ledger = new Ledger(join(folderFor(t), "ledger"));
   const master = masterFor(t, { store: folder, autostart: false });
   const queue = queueOf(t, master);
   const deadly = await master.spawn({ agentType: "die", maxStalls: 2, attempts: 1 });
@@ -110,8 +110,8 @@ async function isDead(master: ReturnType<typeof masterFor>, jobId: string): Prom
 }
 
 test("process.exit in a handler gives the other jobs back at once", async (t) => {
-  const folder = folderFor(t);
-  const ledger = new Ledger(join(folder, "ledger"));
+  const folder = storeFor(t);
+  const ledger = new Ledger(join(folderFor(t), "ledger"));
   const first = await workerProcess(t, {
     folder,
     ledger: ledger.path,
@@ -137,8 +137,8 @@ test("process.exit in a handler gives the other jobs back at once", async (t) =>
 });
 
 test("a worker that is suspended for longer than its lease loses its jobs, and its late outcome is refused", async (t) => {
-  const folder = folderFor(t);
-  const ledger = new Ledger(join(folder, "ledger"));
+  const folder = storeFor(t);
+  const ledger = new Ledger(join(folderFor(t), "ledger"));
   const setup = { folder, ledger: ledger.path, agents: { hold: {}, echo: {} }, master: { lease: 500 } };
   const first = await workerProcess(t, setup);
   const master = masterFor(t, { store: folder, autostart: false });
@@ -159,7 +159,7 @@ test("a worker that is suspended for longer than its lease loses its jobs, and i
 });
 
 test("a closing process hands its work over without waiting for leases", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const first = await workerProcess(t, { folder, agents: { hold: {} }, master: { lease: 86_400_000 } });
   const master = masterFor(t, { store: folder, autostart: false });
   const handle = await master.spawn({ agentType: "hold", input: { deaf: true } });

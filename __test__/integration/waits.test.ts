@@ -7,7 +7,7 @@ import { workerProcess } from "../helpers/child.ts";
 import { afterwards } from "../helpers/cleanup.ts";
 import { PATIENCE } from "../helpers/long.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { storeFor } from "../helpers/place.ts";
 import { gate, soon, until } from "../helpers/until.ts";
 
 test("with the result, also when the task has ended before, and as often as it is asked", async (t) => {
@@ -172,7 +172,7 @@ test("obliterate by force answers for what runs, too", async (t) => {
 });
 
 test("with ERR_CLOSED when its master closes, and not when another one does", async (t) => {
-  const store = folderFor(t);
+  const store = storeFor(t);
   const master = masterFor(t, { store, autostart: false });
   const other = masterFor(t, { store, autostart: false });
   const handle = await master.spawn({ agentType: "nobody" });
@@ -207,7 +207,7 @@ test("of tasks that leave no trace", async (t) => {
 });
 
 test("from another process, with every kind of end", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const worker = await workerProcess(t, { folder, agents: { echo: {}, fail: {}, hold: {} } });
   const master = masterFor(t, { store: folder, autostart: false });
   const queue = queueOf(t, master);
@@ -246,7 +246,7 @@ test("from another process, with every kind of end", async (t) => {
 });
 
 test("when the process that runs the task is killed, by the one that takes it up", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const first = await workerProcess(t, { folder, agents: { hold: {} } });
   const master = masterFor(t, { store: folder, autostart: false });
   const handle = await master.spawn({ agentType: "hold" });
@@ -261,7 +261,7 @@ test("when the process that runs the task is killed, by the one that takes it up
 });
 
 test("from another environment of this process", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   const source = `
     const { parentPort, workerData } = require("node:worker_threads");
     const { MasterAgent } = require(workerData.entry);
@@ -326,7 +326,7 @@ test("waitForJobs answers with the first wait that cannot be answered", async (t
 });
 
 test("a master that was never used closes, and so do its waits", async (t) => {
-  const master = new MasterAgent({ store: folderFor(t), autostart: false });
+  const master = new MasterAgent({ store: storeFor(t), autostart: false });
   await master.close();
   await master.close();
   await assert.rejects(master.waitForJob("1"), { code: "ERR_CLOSED" });

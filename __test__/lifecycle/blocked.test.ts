@@ -6,12 +6,12 @@ import { MasterAgent } from "master-agent";
 import { workerProcess } from "../helpers/child.ts";
 import { Ledger } from "../helpers/ledger.ts";
 import { PATIENCE } from "../helpers/long.ts";
-import { folderFor } from "../helpers/place.ts";
+import { folderFor, storeFor } from "../helpers/place.ts";
 import { until } from "../helpers/until.ts";
 
 test("a handler that blocks for 9 s with a lease of 3 s runs exactly once", { timeout: 4 * PATIENCE }, async (t) => {
-  const folder = folderFor(t);
-  const ledger = new Ledger(join(folder, "ledger"));
+  const folder = storeFor(t);
+  const ledger = new Ledger(join(folderFor(t), "ledger"));
   const setup = { folder, ledger: ledger.path, master: { lease: 3_000, concurrency: 1 }, agents: { block: {} } };
   await using master = new MasterAgent({ store: folder, autostart: false });
   const first = await workerProcess(t, setup);
@@ -32,8 +32,8 @@ test("a handler that blocks for 9 s with a lease of 3 s runs exactly once", { ti
 test("a loop that is silent for longer than stallTimeout loses its jobs, and its outcome is not taken", {
   timeout: 4 * PATIENCE,
 }, async (t) => {
-  const folder = folderFor(t);
-  const ledger = new Ledger(join(folder, "ledger"));
+  const folder = storeFor(t);
+  const ledger = new Ledger(join(folderFor(t), "ledger"));
   const setup = { folder, ledger: ledger.path, master: { lease: 500, stallTimeout: 500, concurrency: 1 }, agents: { block: {} } };
   await using master = new MasterAgent({ store: folder, autostart: false });
   const first = await workerProcess(t, setup);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { TaskResult } from "master-agent";
 import { script } from "../helpers/child.ts";
 import { agentFor, masterFor } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { storeFor } from "../helpers/place.ts";
 
 function hostile(): object {
   return new Proxy(
@@ -194,7 +194,7 @@ test("a handler can end its process: in the middle, in a promise, or by an uncau
     ["() => { setTimeout(() => { throw new Error('uncaught'); }, 5); return new Promise(() => {}); }", 1],
     ["() => { void Promise.reject(new Error('unhandled')); return new Promise(() => {}); }", 1],
   ] as const) {
-    const store = folderFor(t);
+    const store = storeFor(t);
     const end = await script(t, source(body), [store]);
     assert.deepEqual([end.code, end.signal], [code, null], `${body}: ${end.stderr}`);
     assert.doesNotMatch(end.stderr, /panicked/);
@@ -223,6 +223,6 @@ test("a handler may close its own master, unregister itself, or exit the loop of
     results.push(await master.waitForJob(await master.spawn({ agentType: "close" })).catch((error) => error.code));
     say(results);
   `;
-  const end = await script(t, source, [folderFor(t)]);
+  const end = await script(t, source, [storeFor(t)]);
   assert.deepEqual([end.code, end.lines], [0, [[true, "stopped", "ERR_CLOSED"]]], end.stderr);
 });

@@ -8,7 +8,7 @@ import { WorkerProcess, type WorkerSetup } from "../helpers/child.ts";
 import { afterwards } from "../helpers/cleanup.ts";
 import { type Entry, Ledger } from "../helpers/ledger.ts";
 import { PATIENCE, size } from "../helpers/long.ts";
-import { folderFor } from "../helpers/place.ts";
+import { folderFor, storeFor } from "../helpers/place.ts";
 import { until } from "../helpers/until.ts";
 
 const WORKERS = 3;
@@ -17,8 +17,8 @@ const ROUNDS = size(6, 200);
 const TAKEN_UP_WITHIN = 15_000;
 
 test(`${ROUNDS} kills with several processes on one file`, { timeout: 60 * PATIENCE }, async (t) => {
-  const folder = folderFor(t);
-  const ledger = new Ledger(join(folder, "ledger"));
+  const folder = storeFor(t);
+  const ledger = new Ledger(join(folderFor(t), "ledger"));
   const setup: WorkerSetup = { folder, ledger: ledger.path, agents: { work: {} } };
   const running = new Set<WorkerProcess>();
   const all: WorkerProcess[] = [];

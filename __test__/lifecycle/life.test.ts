@@ -6,7 +6,7 @@ import { getTaskQueue, MasterAgent } from "master-agent";
 import { script, workerProcess } from "../helpers/child.ts";
 import { PATIENCE, size } from "../helpers/long.ts";
 import { masterFor } from "../helpers/masters.ts";
-import { folderFor } from "../helpers/place.ts";
+import { folderFor, storeFor } from "../helpers/place.ts";
 import { until } from "../helpers/until.ts";
 
 const QUICKSTART = `
@@ -68,7 +68,7 @@ test("scripts end by themselves whatever they leave open", async (t) => {
 });
 
 test("await using closes what it holds", async (t) => {
-  const folder = folderFor(t);
+  const folder = storeFor(t);
   let kept: MasterAgent;
   {
     await using master = new MasterAgent({ store: folder, autostart: false });
@@ -90,7 +90,7 @@ test("a process that started a worker stays until close, also while nothing is t
     say("started");
     process.on("exit", () => say("exit"));
   `;
-  const store = folderFor(t);
+  const store = storeFor(t);
   const master = masterFor(t, { store, autostart: false });
   let spawned = false;
   const end = await script(t, source, [store], {
@@ -159,7 +159,7 @@ test("register, unregister, start, stop and close in any order, while tasks run"
   `;
   // A step of 11 or more is not waited for before the next one.
   const orders = fc.sample(fc.array(fc.nat(21), { minLength: 3, maxLength: 14 }), size(60, 3_000));
-  const end = await script(t, source, [folderFor(t), orders], { limit: 8 * PATIENCE });
+  const end = await script(t, source, [storeFor(t), orders], { limit: 8 * PATIENCE });
   assert.deepEqual([end.code, end.lines], [0, [{ orders: orders.length }]], end.stderr);
   assert.equal(end.stderr, "");
 });
@@ -215,7 +215,7 @@ test("masters that nobody closes are let go when they are collected", {
 
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   test(`${signal} ends a process that does not listen for it, and its work is taken up`, async (t) => {
-    const folder = folderFor(t);
+    const folder = storeFor(t);
     const first = await workerProcess(t, { folder, agents: { hold: {} } });
     const master = masterFor(t, { store: folder, autostart: false });
     const handle = await master.spawn({ agentType: "hold" });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { script } from "../helpers/child.ts";
 import { PATIENCE, size } from "../helpers/long.ts";
-import { folderFor } from "../helpers/place.ts";
+import { storeFor } from "../helpers/place.ts";
 
 const entry = new URL("../../index.js", import.meta.url).pathname;
 
@@ -72,7 +72,7 @@ test("threads are started and terminated at random: nothing accepted is lost, no
   `;
   const rounds = size(14, 400);
   const seed = Math.floor(Math.random() * 2 ** 30);
-  const end = await script(t, source, [folderFor(t), entry, THREAD, rounds, seed], { limit: 8 * PATIENCE });
+  const end = await script(t, source, [storeFor(t), entry, THREAD, rounds, seed], { limit: 8 * PATIENCE });
   assert.deepEqual(
     [end.code, end.signal, end.lines],
     [0, null, [{ errors: [], started: rounds, ended: rounds, all: true, accepted: true, dead: 0, workers: [] }]],
@@ -95,7 +95,7 @@ test("a thread whose work is done ends by itself, and so does the process", asyn
     thread.on("message", say);
     thread.on("exit", say);
   `;
-  const end = await script(t, source, [folderFor(t), entry]);
+  const end = await script(t, source, [storeFor(t), entry]);
   assert.deepEqual([end.code, end.lines, end.stderr], [0, [2, 0], ""]);
 });
 
@@ -117,6 +117,6 @@ test("a terminated thread gives its jobs back at once", async (t) => {
     api.registerSubAgent({ agentType: "a", run: () => "in the main thread" });
     say((await master.waitForJob(handle)).output);
   `;
-  const end = await script(t, source, [folderFor(t), entry]);
+  const end = await script(t, source, [storeFor(t), entry]);
   assert.deepEqual([end.code, end.lines, end.stderr], [0, ["in the main thread"], ""]);
 });
