@@ -28,6 +28,7 @@ export async function actor(module, options, settings = {}) {
   return {
     call: (name, argument) => send({ name, argument }),
     stop: () => send({ stop: true }),
+    kill: () => child.kill("SIGKILL"),
   };
 }
 
