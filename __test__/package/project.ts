@@ -38,6 +38,10 @@ export function run(command: string, args: string[], cwd: string, env: Record<st
   for (const name of [
     "APP_DATA_DIR",
     "LANCEDB_PATH",
+    "REDIS_URL",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_PASSWORD",
     "ORT_DYLIB_PATH",
     "WORKER_CONCURRENCY",
     "WORKER_LEASE_MS",
@@ -87,6 +91,8 @@ export function npm(args: string[], cwd: string): string {
 
 /** A tarball and what is in it. */
 export interface Tarball {
+  /** The name of the package. */
+  name: string;
   path: string;
   files: string[];
   bytes: number;
@@ -97,17 +103,18 @@ export interface Tarball {
 function pack(folder: string, destination: string): Tarball {
   const output = npm(["pack", "--json", "--ignore-scripts", "--pack-destination", destination], folder);
   const [packed] = JSON.parse(output.slice(output.indexOf("["))) as {
+    name: string;
     filename: string;
     size: number;
     files: { path: string }[];
   }[];
   if (packed === undefined) throw new Error(`npm pack gave nothing for ${folder}`);
-  const { filename, size, files } = packed;
-  return { path: join(destination, filename), files: files.map(({ path }) => path).sort(), bytes: size };
+  const { name, filename, size, files } = packed;
+  return { name, path: join(destination, filename), files: files.map(({ path }) => path).sort(), bytes: size };
 }
 
 /** A file where it is, or a copy of it on another disk. */
-function linkOrCopy(from: string, to: string): void {
+export function linkOrCopy(from: string, to: string): void {
   rmSync(to, { force: true });
   try {
     linkSync(from, to);
@@ -145,8 +152,7 @@ export class Scratch {
     }
     const own = manifest(copy);
     writeFileSync(join(copy, "package.json"), JSON.stringify({ ...own, dependencies: { [model.name]: own.version } }, null, 2));
-    const { path, bytes } = pack(copy, this.folder);
-    return { path, bytes, files: plain.files };
+    return { ...pack(copy, this.folder), files: plain.files };
   }
 
   packModel(): Tarball {
