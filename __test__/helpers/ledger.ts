@@ -1,5 +1,5 @@
 /** A file to which processes append what they do, one line each; a line that was written survives the death of its writer. */
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 
 /** What is noted: a task was accepted, a handler began, or it came to its end. */
 export interface Entry {
@@ -12,6 +12,8 @@ export interface Entry {
 
 export class Ledger {
   readonly path: string;
+  readonly #entries: Entry[] = [];
+  #offset = 0;
 
   constructor(path: string) {
     this.path = path;
@@ -21,14 +23,25 @@ export class Ledger {
     appendFileSync(this.path, `${JSON.stringify(entry)}\n`);
   }
 
-  /** All complete lines. */
-  entries(): Entry[] {
+  /** All complete lines. Only those that are new are read. */
+  entries(): readonly Entry[] {
     if (!existsSync(this.path)) {
-      return [];
+      return this.#entries;
     }
-    const lines = readFileSync(this.path, "utf8").split("\n");
-    lines.pop();
-    return lines.map((line) => JSON.parse(line) as Entry);
+    const file = openSync(this.path, "r");
+    try {
+      const news = Buffer.alloc(fstatSync(file).size - this.#offset);
+      const end = news.subarray(0, readSync(file, news, 0, news.length, this.#offset)).lastIndexOf("\n") + 1;
+      this.#offset += end;
+      for (const line of news.toString("utf8", 0, end).split("\n")) {
+        if (line !== "") {
+          this.#entries.push(JSON.parse(line) as Entry);
+        }
+      }
+    } finally {
+      closeSync(file);
+    }
+    return this.#entries;
   }
 
   /** Entries of one kind, by job. */

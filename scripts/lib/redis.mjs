@@ -198,11 +198,14 @@ export class RedisClient {
 /** How long a server may take to answer after it was started, in milliseconds. */
 const START_LIMIT = 60_000;
 
-/** What still runs when this process ends is ended with it. */
-const running = new Set();
-process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
+/** Ends `child` when this process is gone, however it went: the pipe closes then. */
+function tie(child) {
+  if (process.platform === "win32") return;
+  const guard = spawn("sh", ["-c", `read line; kill -9 ${child.pid}`], { stdio: ["pipe", "ignore", "ignore"] });
+  // Neither of them keeps this process alive.
+  for (const handle of [guard, guard.stdin, child]) handle.unref();
+  child.once("exit", () => guard.kill("SIGKILL"));
+}
 
 /** A server process. It can be ended and started again on the same port and folder. */
 export class RedisProcess {
@@ -238,15 +241,11 @@ export class RedisProcess {
       stdio: "ignore",
     });
     this.#child = child;
-    running.add(child);
     this.#ended = new Promise((resolve) => {
-      const done = () => {
-        running.delete(child);
-        resolve();
-      };
-      child.once("exit", done);
-      child.once("error", done);
+      child.once("exit", resolve);
+      child.once("error", resolve);
     });
+    if (child.pid !== undefined) tie(child);
     const end = performance.now() + START_LIMIT;
     while (!(await this.#answers(loaded))) {
       if (!this.running) throw new Error(`${program} ended at once: ${this.#lastLines()}`);
@@ -285,7 +284,9 @@ export class RedisProcess {
 
   /** Ends it with a signal and waits until it is gone. SIGTERM lets it write its data. */
   async end(signal = "SIGKILL") {
-    if (this.running) this.#child.kill(signal);
+    if (!this.running) return;
+    this.#child.ref();
+    this.#child.kill(signal);
     await this.#ended;
   }
 
