@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { type TestContext, test } from "node:test";
-import { type ErrorCode, MasterAgent, type MasterAgentError } from "master-agent";
+import { MasterAgent, type MasterAgentError } from "master-agent";
 import { freePort } from "../../scripts/lib/redis.mjs";
 import { script } from "../helpers/child.ts";
 import { afterwards } from "../helpers/cleanup.ts";
@@ -14,19 +14,22 @@ import { gate, soon, until } from "../helpers/until.ts";
 
 const options = { skip: withoutRedis, timeout: 4 * PATIENCE };
 
+/** The key that carries the version of the layout. */
+const LAYOUT = /(layout|version)$/;
+
 /** How long a call may wait for a Redis that is away: `enqueueTimeout`, and something for a busy machine. */
 const ENQUEUE_TIMEOUT = 5_000;
 
 interface Expected {
-  codes: readonly ErrorCode[];
+  code: string;
   retryable: boolean;
   /** What the message says. */
   says: RegExp;
 }
 
-function fits({ codes, retryable, says }: Expected, what: string): (error: MasterAgentError) => boolean {
+function fits({ code, retryable, says }: Expected, what: string): (error: MasterAgentError) => boolean {
   return (error) => {
-    assert.ok(codes.includes(error.code), `${what}: ${error.code}: ${error.message}`);
+    assert.equal(error.code, code, `${what}: ${error.message}`);
     assert.equal(error.retryable, retryable, `${what}: ${error.code}`);
     assert.match(error.message, says, what);
     assert.doesNotMatch(error.message, /s3cret/, "no message shows a password");
@@ -53,7 +56,7 @@ async function allFail(t: TestContext, store: string, expected: Expected): Promi
 
 test("a server that asks for a password, and a wrong one", options, async (t) => {
   const server = await redisFor(t, { password: "s3cret" });
-  const expected: Expected = { codes: ["ERR_STORE_OPEN"], retryable: false, says: /password|user/i };
+  const expected: Expected = { code: "ERR_STORE_DENIED", retryable: false, says: /password/ };
   await allFail(t, `redis://127.0.0.1:${server.port}/0`, expected);
   await allFail(t, `redis://:s3cret-no@127.0.0.1:${server.port}/0`, expected);
   await allFail(t, `redis://nobody:s3cret@127.0.0.1:${server.port}/0`, expected);
@@ -65,21 +68,21 @@ test("a server that asks for a password, and a wrong one", options, async (t) =>
 test("a database that does not exist", options, async (t) => {
   const server = await redisFor(t);
   const store = `redis://127.0.0.1:${server.port}/99`;
-  await allFail(t, store, { codes: ["ERR_STORE_OPEN"], retryable: false, says: /database|99/i });
+  await allFail(t, store, { code: "ERR_STORE_OPEN", retryable: false, says: /database/ });
 });
 
 test("a replica that may not be written", options, async (t) => {
   const primary = await redisFor(t);
   const replica = await redisFor(t, { args: ["--replicaof", `127.0.0.1 ${primary.port}`] });
   await until("it follows", async () => (await replica.info("replication")).master_link_status === "up");
-  await allFail(t, replica.url, { codes: ["ERR_STORE_READ_ONLY"], retryable: false, says: /replica|read.?only/i });
+  await allFail(t, replica.url, { code: "ERR_STORE_READ_ONLY", retryable: false, says: /primary/ });
 });
 
 test("a user who may do nothing", options, async (t) => {
   const server = await redisFor(t);
   await server.call("ACL", "SETUSER", "guest", "on", ">s3cret", "~*", "-@all", "+ping");
   const store = `redis://guest:s3cret@127.0.0.1:${server.port}/0`;
-  await allFail(t, store, { codes: ["ERR_STORE_OPEN", "ERR_STORE_READ_ONLY"], retryable: false, says: /permission|ACL|NOPERM/i });
+  await allFail(t, store, { code: "ERR_STORE_DENIED", retryable: false, says: /ACL/ });
 });
 
 test("something that is not Redis", options, async (t) => {
@@ -105,11 +108,8 @@ test("nobody listens: calls wait for a while, and then fail so that they may be 
   const master = masterFor(t, { store, autostart: false });
   const begun = performance.now();
   await assert.rejects(soon("spawn", master.spawn({ agentType: "nobody" })), (error: MasterAgentError) => {
-    assert.match(error.code, /^ERR_STORE_/);
-    assert.equal(error.retryable, true, error.code);
     assert.ok(error.message.includes(`127.0.0.1:${port}`), error.message);
-    assert.doesNotMatch(error.message, /s3cret/);
-    return true;
+    return fits({ code: "ERR_STORE_UNREACHABLE", retryable: true, says: /again/ }, "spawn")(error);
   });
   const waited = performance.now() - begun;
   t.diagnostic(`failed after ${Math.round(waited)} ms`);
@@ -119,7 +119,7 @@ test("nobody listens: calls wait for a while, and then fail so that they may be 
 test("a spawn whose Redis comes back in time is accepted once", options, async (t) => {
   const server = await redisFor(t, { persistence: "always" });
   const master = masterFor(t, { store: server.url, autostart: false });
-  const health: (ErrorCode | null)[] = [];
+  const health: (string | null)[] = [];
   master.on("health", ({ error }) => health.push(error?.code ?? null));
   await master.spawn({ agentType: "nobody" });
   await server.end();
@@ -128,7 +128,7 @@ test("a spawn whose Redis comes back in time is accepted once", options, async (
   await server.begin();
   await soon("the answer", spawning);
   await until("it is told that all is well", () => health.at(-1) === null);
-  assert.match(String(health[0]), /^ERR_STORE_/);
+  assert.equal(health[0], "ERR_STORE_UNREACHABLE");
   assert.equal((await queueOf(t, master).counts()).waiting, 2);
 });
 
@@ -144,12 +144,10 @@ test("a server that reads its data", options, async (t) => {
   // About 8 seconds: longer than a call waits.
   server.process.args = [...server.process.args, "--key-load-delay", 40_000, "--loading-process-events-interval-bytes", 1_024];
   await server.begin({ loaded: false });
-  await assert.rejects(soon("spawn", master.spawn({ agentType: "nobody" })), (error: MasterAgentError) => {
-    assert.match(error.code, /^ERR_STORE_/);
-    assert.equal(error.retryable, true, error.code);
-    assert.match(error.message, /load/i);
-    return true;
-  });
+  await assert.rejects(
+    soon("spawn", master.spawn({ agentType: "nobody" })),
+    fits({ code: "ERR_STORE_UNREACHABLE", retryable: true, says: /loading/ }, "spawn"),
+  );
   const job = await until("it can be used", () => master.status(jobId).catch(() => undefined));
   assert.equal(job?.input, "kept");
 });
@@ -172,7 +170,7 @@ test("a server without memory: nothing accepted is lost, outcomes are kept, and 
   await server.call("CONFIG", "SET", "maxmemory", 1);
   await assert.rejects(
     soon("spawn", master.spawn({ agentType: "nobody" })),
-    fits({ codes: ["ERR_STORE_FULL"], retryable: true, says: /memory/i }, "spawn"),
+    fits({ code: "ERR_STORE_FULL", retryable: true, says: /memory/ }, "spawn"),
   );
   // What runs ends while there is no room.
   over.open();
@@ -217,7 +215,7 @@ test("a key of another type in the way", options, async (t) => {
         noticed += 1;
         const { code, message } = error as MasterAgentError;
         assert.equal(code, "ERR_STORE_CORRUPT", `${key}: ${message}`);
-        assert.match(message, /type/i, key);
+        assert.match(message, /not write|not as this package writes it/, key);
       }
     }
     await soon("close", master.close({ timeout: 500 }), 15_000);
@@ -230,11 +228,11 @@ test("a key of another type in the way", options, async (t) => {
 test("a layout of a newer version is not written to", options, async (t) => {
   const server = await redisFor(t);
   const keys = await keysInUse(t, server);
-  const [layout] = keys.filter((key) => /(layout|version)$/.test(key));
+  const [layout] = keys.filter((key) => LAYOUT.test(key));
   assert.ok(layout !== undefined, `one of ${keys.join(", ")} carries the version`);
   await server.call("SET", layout, 9_999);
   const before = await server.call<string[]>("KEYS", "*");
-  await allFail(t, server.url, { codes: ["ERR_STORE_VERSION"], retryable: false, says: /9999|newer/ });
+  await allFail(t, server.url, { code: "ERR_STORE_VERSION", retryable: false, says: /9999|newer/ });
   assert.deepEqual((await server.call<string[]>("KEYS", "*")).sort(), before.sort(), "it was not touched");
 });
 
@@ -242,11 +240,11 @@ test("a client whose layout becomes an older one refuses to go on", options, asy
   const server = await redisFor(t);
   const master = masterFor(t, { store: server.url, autostart: false });
   await master.spawn({ agentType: "nobody" });
-  const [layout] = (await server.call<string[]>("KEYS", "*")).filter((key) => /(layout|version)$/.test(key));
+  const [layout] = (await server.call<string[]>("KEYS", "*")).filter((key) => LAYOUT.test(key));
   await server.call("SET", layout as string, 9_999);
   await assert.rejects(
     soon("spawn", master.spawn({ agentType: "nobody" })),
-    fits({ codes: ["ERR_STORE_VERSION"], retryable: false, says: /9999|newer/ }, "spawn"),
+    fits({ code: "ERR_STORE_VERSION", retryable: false, says: /9999|newer/ }, "spawn"),
   );
 });
 
