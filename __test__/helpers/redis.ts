@@ -252,7 +252,7 @@ export async function clusterFor(t: TestContext, options: ServerOptions = {}): P
   };
   return {
     nodes,
-    url: `redis://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(",")}/0?cluster=true`,
+    url: `redis+cluster://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(",")}`,
     slotOf: (key) => first.call<number>("CLUSTER", "KEYSLOT", key),
     ownerOf,
     async move(slot, to, during) {
