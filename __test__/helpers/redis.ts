@@ -153,7 +153,7 @@ export interface SentinelGroup {
 
 export async function sentinelFor(t: TestContext, options: ServerOptions = {}): Promise<SentinelGroup> {
   const first = await redisFor(t, options);
-  const second = await redisFor(t, { ...options, args: [...(options.args ?? []), "--replicaof", `127.0.0.1 ${first.port}`] });
+  const second = await redisFor(t, { ...options, args: [...(options.args ?? []), "--replicaof", "127.0.0.1", first.port] });
   const sentinels: Server[] = [];
   for (let i = 0; i < 3; i++) {
     sentinels.push(await sentinel(t, first.port, options.password));

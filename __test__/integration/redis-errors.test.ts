@@ -73,7 +73,7 @@ test("a database that does not exist", options, async (t) => {
 
 test("a replica that may not be written", options, async (t) => {
   const primary = await redisFor(t);
-  const replica = await redisFor(t, { args: ["--replicaof", `127.0.0.1 ${primary.port}`] });
+  const replica = await redisFor(t, { args: ["--replicaof", "127.0.0.1", primary.port] });
   await until("it follows", async () => (await replica.info("replication")).master_link_status === "up");
   await allFail(t, replica.url, { code: "ERR_STORE_READ_ONLY", retryable: false, says: /primary/ });
 });
@@ -133,7 +133,7 @@ test("a spawn whose Redis comes back in time is accepted once", options, async (
 });
 
 test("a server that reads its data", options, async (t) => {
-  const server = await redisFor(t, { persistence: "none", args: ["--save", "3600 1000000"] });
+  const server = await redisFor(t, { persistence: "none", args: ["--save", 3_600, 1_000_000] });
   const master = masterFor(t, { store: server.url, autostart: false });
   const { jobId } = await master.spawn({ agentType: "nobody", input: "kept" });
   for (let n = 0; n < 200; n++) {

@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { startRedis } from "../../scripts/lib/redis.mjs";
 import { afterwards } from "../helpers/cleanup.ts";
 import { PATIENCE } from "../helpers/long.ts";
+import { folderFor } from "../helpers/place.ts";
 import { Program } from "../helpers/program.ts";
-import { redisFor, withoutRedis } from "../helpers/redis.ts";
+import { redisFor, Server, withoutRedis } from "../helpers/redis.ts";
 import { linkOrCopy, root, run, Scratch } from "./project.ts";
 
 const scratch = new Scratch();
@@ -27,14 +29,12 @@ const argumentsOf = (name: string): string[] => JSON.parse(steps.find((step) => 
 test("redis.conf suits a server that keeps jobs, and the health check tells when it serves", {
   skip: withoutRedis,
 }, async (t) => {
-  const own = read("redis.conf")
-    .split("\n")
-    .filter((line) => /^[a-z]/.test(line) && !line.startsWith("dir "));
-  const args = own.flatMap((line) => {
-    const [name, ...values] = line.split(" ");
-    return [`--${name}`, values.join(" ")];
-  });
-  const server = await redisFor(t, { password: "secret", args });
+  const folder = folderFor(t);
+  const file = join(folder, "redis.conf");
+  writeFileSync(file, read("redis.conf").replace(/^dir .*$/m, ""));
+  const process = await startRedis({ folder, args: [file, "--requirepass", "secret"] });
+  const server = new Server(process, "secret");
+  afterwards(t, () => server.end());
   const setting = async (name: string) => (await server.call<string[]>("CONFIG", "GET", name))[1];
   assert.equal(await setting("maxmemory-policy"), "noeviction");
   assert.equal(await setting("appendonly"), "yes");
