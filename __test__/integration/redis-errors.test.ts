@@ -136,13 +136,13 @@ test("a server that reads its data", options, async (t) => {
   const server = await redisFor(t, { persistence: "none", args: ["--save", 3_600, 1_000_000, "--rdbcompression", "no"] });
   const master = masterFor(t, { store: server.url, autostart: false });
   const { jobId } = await master.spawn({ agentType: "nobody", input: "kept" });
-  for (let n = 0; n < 200; n++) {
+  for (let n = 0; n < 300; n++) {
     // While it reads, it answers once for every 2 MB.
     await server.call("SET", `other-${n}`, "x".repeat(60_000));
   }
   await server.call("SAVE");
   await server.end();
-  // About 8 seconds: longer than a call waits.
+  // About 12 seconds: longer than a call waits.
   server.process.args = [...server.process.args, "--key-load-delay", 40_000];
   await server.begin({ loaded: false });
   await assert.rejects(
