@@ -44,6 +44,10 @@ codes! {
     StoreOpen = "ERR_STORE_OPEN", false;
     /// The store was written by a newer version.
     StoreVersion = "ERR_STORE_VERSION", false;
+    /// The server of the store does not answer, or not yet.
+    StoreUnreachable = "ERR_STORE_UNREACHABLE", true;
+    /// The server of the store refuses the user, the password or a command.
+    StoreDenied = "ERR_STORE_DENIED", false;
     /// The store failed in another way.
     StoreFailed = "ERR_STORE_FAILED", true;
     /// A document was changed since it was read.

@@ -20,6 +20,9 @@ pub enum StoreError {
     Version { place: String, found: i64, supported: i64 },
     #[error("{place}: {cause}")]
     Failed { place: String, cause: String },
+    /// What a server answered; `problem` says what to do.
+    #[error("{place}: {problem}")]
+    Server { code: ErrorCode, place: String, problem: String },
     #[error("document {collection}/{key} is at version {found}, expected {expected}; read it again and retry")]
     Conflict { collection: String, key: String, expected: i64, found: i64 },
     #[error("{field}: {problem}")]
@@ -43,6 +46,7 @@ impl StoreError {
             Self::Open { .. } => ErrorCode::StoreOpen,
             Self::Version { .. } => ErrorCode::StoreVersion,
             Self::Failed { .. } => ErrorCode::StoreFailed,
+            Self::Server { code, .. } => *code,
             Self::Conflict { .. } => ErrorCode::StoreConflict,
             Self::Invalid { .. } => ErrorCode::InvalidArgument,
             Self::NotFound { .. } => ErrorCode::JobNotFound,

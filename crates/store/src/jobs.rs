@@ -104,6 +104,15 @@ pub trait JobStore: Send + Sync + 'static {
         false
     }
 
+    /// Tells the store whether anybody in this process waits for the ends of jobs of the queue, so that those of other
+    /// processes are told to [`StoreListener::ended`]. A hint that may come late.
+    fn await_ends(&self, _queue: &Arc<str>, _on: bool) {}
+
+    /// How often the store wants to be maintained while a worker runs, in milliseconds: lost workers are noticed this fast.
+    fn maintain_every(&self) -> Millis {
+        500
+    }
+
     /// Tells the store whether this process listens to the events of the queue.
     fn listen(&self, queue: Arc<str>, on: bool, reply: Reply<()>);
 
@@ -124,8 +133,8 @@ pub trait StoreListener: Send + Sync {
     /// A delayed job was added or moved that is due at `due`.
     fn due(&self, due: Millis);
 
-    /// Jobs were cancelled or removed through this handle by [`JobStore::control`]. What maintenance ends is in its
-    /// answer alone.
+    /// Jobs were cancelled or removed through this handle by [`JobStore::control`], or ended in another process while
+    /// [`JobStore::await_ends`] was on. What maintenance ends is in its answer alone.
     fn ended(&self, queue: &Arc<str>, jobs: &[JobId]);
 
     /// Another process changed the store: what one waits for should be looked up again. A hint that may get lost.

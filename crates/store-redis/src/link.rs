@@ -1,0 +1,574 @@
+//! The connection: one thread that sends what is submitted, in that order, and hands out the answers.
+//!
+//! Operations are pipelined. When the connection breaks, those that were not answered are kept, sent again over the next
+//! one, and marked, so that the scripts recognise what they did before. Each has a time by which it is answered, also if
+//! Redis stays away.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use master_agent_store::StoreError;
+use parking_lot::Mutex;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, RedisError, RedisResult, TlsMode, Value};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::address::Address;
+use crate::error::{Cure, cure, from_redis, unreachable};
+use crate::names::PREFIX;
+use crate::script::{Call, Script};
+
+/// The layout of the keys that this package writes; it grows with changes that an older package would not understand.
+pub(crate) const LAYOUT: i64 = 1;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long an answer may take before the connection is taken for dead.
+const ANSWER: Duration = Duration::from_secs(4);
+/// The waits between attempts to connect: they double, with a share drawn at random.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// The wait after an answer like LOADING.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+pub(crate) type Done = Box<dyn FnOnce(Result<Value, StoreError>) + Send>;
+
+/// Something to be carried out.
+pub(crate) struct Op {
+    pub(crate) call: Call,
+    /// What must be given back first where the answer to a claim was lost: the worker's key and its number.
+    pub(crate) claim: Option<(Vec<u8>, i64)>,
+    pub(crate) deadline: Instant,
+    pub(crate) done: Done,
+}
+
+enum Order {
+    Do(Op),
+    Subscribe(Vec<u8>, bool),
+    Close(Box<dyn FnOnce() + Send>),
+}
+
+/// What the connection tells on its own account.
+pub(crate) trait Ears: Send + Sync {
+    fn message(&self, channel: &[u8], payload: &[u8]);
+    /// A connection was made: what happened in between was not heard.
+    fn connected(&self);
+    fn lost(&self, error: &StoreError);
+    fn warning(&self, text: &str);
+    /// The newest token that the worker knows of, for a claim whose answer was lost.
+    fn newest_token(&self, worker: i64) -> i64;
+}
+
+/// The handle to the thread.
+pub(crate) struct Link {
+    orders: UnboundedSender<Order>,
+    closed: AtomicBool,
+    place: String,
+    timeout: Mutex<Duration>,
+}
+
+impl Link {
+    pub(crate) fn start(address: Address, place: String, timeout: Duration, ears: Weak<dyn Ears>) -> std::io::Result<Self> {
+        let (orders, incoming) = unbounded_channel();
+        let name = place.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("master-agent-redis".into()).spawn(move || {
+            let driver = Driver::new(address, name, incoming, ears);
+            runtime.block_on(driver.run());
+        })?;
+        Ok(Self { orders, closed: AtomicBool::new(false), place, timeout: Mutex::new(timeout) })
+    }
+
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(crate) fn submit(&self, call: Call, claim: Option<(Vec<u8>, i64)>, done: Done) {
+        if self.closed.load(Ordering::Acquire) {
+            return done(Err(StoreError::Closed));
+        }
+        let deadline = Instant::now() + *self.timeout.lock();
+        if let Err(refused) = self.orders.send(Order::Do(Op { call, claim, deadline, done }))
+            && let Order::Do(op) = refused.0
+        {
+            (op.done)(Err(StoreError::Closed));
+        }
+    }
+
+    pub(crate) fn subscribe(&self, channel: Vec<u8>, on: bool) {
+        let _ = self.orders.send(Order::Subscribe(channel, on));
+    }
+
+    /// Refuses what comes later, finishes what was submitted, and then calls `done`.
+    pub(crate) fn close(&self, done: Box<dyn FnOnce() + Send>) {
+        self.closed.store(true, Ordering::Release);
+        if let Err(refused) = self.orders.send(Order::Close(done))
+            && let Order::Close(done) = refused.0
+        {
+            done();
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Wire {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Wire {
+    async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
+        let value = match self {
+            Self::Single(connection) => connection.req_packed_command(cmd).await,
+            Self::Cluster(connection) => connection.req_packed_command(cmd).await,
+        }?;
+        value.extract_error()
+    }
+
+    async fn subscribe(&mut self, channel: &[u8], on: bool) -> RedisResult<()> {
+        match (self, on) {
+            (Self::Single(connection), true) => connection.subscribe(channel).await,
+            (Self::Single(connection), false) => connection.unsubscribe(channel).await,
+            (Self::Cluster(connection), true) => connection.subscribe(channel).await,
+            (Self::Cluster(connection), false) => connection.unsubscribe(channel).await,
+        }
+    }
+}
+
+type Flight = Pin<Box<dyn Future<Output = (u64, RedisResult<Value>)>>>;
+
+/// Why serving ended.
+enum Ending {
+    Closed,
+    Broken(RedisError),
+    /// Scripts are to be loaded, or a moment is to pass, and then it goes on over the same connection.
+    Pause(Cure),
+}
+
+struct Driver {
+    address: Address,
+    place: String,
+    incoming: UnboundedReceiver<Order>,
+    ears: Weak<dyn Ears>,
+    shas: Arc<Vec<String>>,
+    channels: Vec<Vec<u8>>,
+    /// Sent and not answered, in the order of sending.
+    sent: BTreeMap<u64, Op>,
+    next: u64,
+    /// To be sent before anything new.
+    again: VecDeque<Op>,
+    /// Claims whose answers were lost.
+    lost_claims: Vec<(Vec<u8>, i64)>,
+    closing: Vec<Box<dyn FnOnce() + Send>>,
+    ended: bool,
+    warned: bool,
+    pushes: (UnboundedSender<PushInfo>, UnboundedReceiver<PushInfo>),
+}
+
+impl Driver {
+    fn new(address: Address, place: String, incoming: UnboundedReceiver<Order>, ears: Weak<dyn Ears>) -> Self {
+        Self {
+            address,
+            place,
+            incoming,
+            ears,
+            shas: Arc::default(),
+            channels: Vec::new(),
+            sent: BTreeMap::new(),
+            next: 0,
+            again: VecDeque::new(),
+            lost_claims: Vec::new(),
+            closing: Vec::new(),
+            ended: false,
+            warned: false,
+            pushes: unbounded_channel(),
+        }
+    }
+
+    async fn run(mut self) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let address = self.address.clone();
+            let mut attempt =
+                Box::pin(tokio::time::timeout(CONNECT * 2, connect(&address, self.pushes.0.clone())));
+            let wire = {
+                loop {
+                    tokio::select! {
+                        biased;
+                        wire = &mut attempt => break wire,
+                        () = tokio::time::sleep(TICK) => self.look_at_deadlines("it cannot be reached"),
+                    }
+                    if self.is_done() {
+                        return self.finish();
+                    }
+                }
+            };
+            let error = match wire {
+                Ok(Ok(mut wire)) => match self.set_up(&mut wire).await {
+                    Ok(()) => {
+                        if let Some(ears) = self.ears.upgrade() {
+                            ears.connected();
+                        }
+                        wait = FIRST_WAIT;
+                        match self.serve_until_broken(&mut wire).await {
+                            None => return self.finish(),
+                            Some(error) => from_redis(&error, &self.place),
+                        }
+                    }
+                    Err(error) => error,
+                },
+                Ok(Err(error)) => {
+                    if cure(&error) == Cure::None || is_refusal(&error) {
+                        from_redis(&error, &self.place)
+                    } else {
+                        unreachable(&self.place, &error.to_string())
+                    }
+                }
+                Err(_) => unreachable(&self.place, "the connection takes too long"),
+            };
+            self.keep_what_was_sent();
+            if let Some(ears) = self.ears.upgrade() {
+                ears.lost(&error);
+            }
+            if !error.code().retryable() {
+                self.refuse_all(&error);
+            }
+            let until = Instant::now() + wait.mul_f64(0.5 + fastrand::f64());
+            wait = (wait * 2).min(LONGEST_WAIT);
+            while Instant::now() < until {
+                tokio::time::sleep(TICK.min(until.saturating_duration_since(Instant::now()))).await;
+                self.look_at_deadlines(&error.to_string());
+                if self.is_done() {
+                    return self.finish();
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        (self.ended || !self.closing.is_empty()) && self.sent.is_empty() && self.again.is_empty()
+    }
+
+    fn finish(mut self) {
+        self.incoming.close();
+        while let Ok(order) = self.incoming.try_recv() {
+            match order {
+                Order::Do(op) => (op.done)(Err(StoreError::Closed)),
+                Order::Close(done) => self.closing.push(done),
+                Order::Subscribe(..) => {}
+            }
+        }
+        for done in self.closing.drain(..) {
+            done();
+        }
+    }
+
+    /// Takes orders while there is no connection, and answers those whose time has come.
+    fn look_at_deadlines(&mut self, cause: &str) {
+        loop {
+            match self.incoming.try_recv() {
+                Ok(Order::Do(op)) => self.again.push_back(op),
+                Ok(Order::Subscribe(channel, on)) => self.want(channel, on),
+                Ok(Order::Close(done)) => self.closing.push(done),
+                Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => {
+                    self.ended = true;
+                    break;
+                }
+                Err(tokio::sync::mpsc::error::TryRecvError::Empty) => break,
+            }
+        }
+        let now = Instant::now();
+        // Who closes does not wait for a server that is away.
+        let closing = self.ended || !self.closing.is_empty();
+        let (over, stay): (VecDeque<Op>, VecDeque<Op>) =
+            std::mem::take(&mut self.again).into_iter().partition(|op| closing || op.deadline <= now);
+        self.again = stay;
+        for op in over {
+            (op.done)(Err(unreachable(&self.place, cause)));
+        }
+    }
+
+    fn refuse_all(&mut self, error: &StoreError) {
+        self.look_at_deadlines("");
+        for op in std::mem::take(&mut self.again) {
+            (op.done)(Err(error.clone()));
+        }
+    }
+
+    fn want(&mut self, channel: Vec<u8>, on: bool) {
+        self.channels.retain(|wanted| *wanted != channel);
+        if on {
+            self.channels.push(channel);
+        }
+    }
+
+    /// The connection broke: what was not answered is sent again, and marked.
+    fn keep_what_was_sent(&mut self) {
+        for (_, mut op) in std::mem::take(&mut self.sent).into_iter().rev() {
+            op.call.set_again();
+            if let Some(claim) = &op.claim
+                && !self.lost_claims.contains(claim)
+            {
+                self.lost_claims.push(claim.clone());
+            }
+            self.again.push_front(op);
+        }
+    }
+
+    /// Brings a new connection to where operations can be sent.
+    async fn set_up(&mut self, wire: &mut Wire) -> Result<(), StoreError> {
+        let place = self.place.clone();
+        let failed = |error: RedisError| from_redis(&error, &place);
+        let version = format!("{PREFIX}v");
+        let found = wire.send(redis::cmd("GET").arg(&version)).await.map_err(failed)?;
+        match crate::value::text(&found) {
+            None => {
+                wire.send(redis::cmd("SET").arg(&version).arg(LAYOUT).arg("NX")).await.map_err(failed)?;
+            }
+            Some(found) => {
+                let found: i64 = found.parse().map_err(|_| crate::error::broken(&self.place, "the key ma:v"))?;
+                if found > LAYOUT {
+                    return Err(StoreError::Version { place: self.place.clone(), found, supported: LAYOUT });
+                }
+            }
+        }
+        self.load(wire).await.map_err(failed)?;
+        for channel in &self.channels {
+            wire.subscribe(channel, true).await.map_err(failed)?;
+        }
+        if !self.warned {
+            self.warned = true;
+            self.warn(wire).await;
+        }
+        for (meta, worker) in std::mem::take(&mut self.lost_claims) {
+            self.give_back(wire, &meta, worker).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn load(&mut self, wire: &mut Wire) -> RedisResult<()> {
+        let mut shas = Vec::with_capacity(Script::ALL.len());
+        for script in Script::ALL {
+            let sha = wire.send(redis::cmd("SCRIPT").arg("LOAD").arg(script.source())).await?;
+            shas.push(crate::value::text(&sha).unwrap_or_default().to_owned());
+        }
+        self.shas = Arc::new(shas);
+        Ok(())
+    }
+
+    /// Gives back what a claim took whose answer never came: the worker does not know of it.
+    async fn give_back(&self, wire: &mut Wire, meta: &[u8], worker: i64) -> RedisResult<()> {
+        let Some(ears) = self.ears.upgrade() else { return Ok(()) };
+        let above = crate::blob::padded(ears.newest_token(worker));
+        let call = Call::script(Script::Leave, &[meta]).with("").with(crate::blob::padded(worker)).with(above);
+        loop {
+            let answer = wire.send(&call.to_cmd(&self.shas)).await?;
+            if crate::value::list(&answer).first().and_then(crate::value::text) != Some("1") {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells once of a server that may lose what it was given.
+    async fn warn(&self, wire: &mut Wire) {
+        let Some(ears) = self.ears.upgrade() else { return };
+        // A user may not be allowed to ask: then there is no warning.
+        let mut setting = async |name: &str| {
+            let found = wire.send(redis::cmd("CONFIG").arg("GET").arg(name)).await.ok()?;
+            crate::value::pairs(&found).first().map(|(_, value)| (*value).to_owned())
+        };
+        let policy = setting("maxmemory-policy").await;
+        if let Some(policy) = policy.filter(|policy| policy != "noeviction") {
+            let limit = setting("maxmemory").await;
+            let now = if limit.as_deref() == Some("0") { ", as soon as maxmemory is set" } else { "" };
+            ears.warning(&format!(
+                "{}: maxmemory-policy is {policy}: Redis may remove jobs to make room{now}; set it to noeviction",
+                self.place
+            ));
+        }
+        let (save, appends) = (setting("save").await, setting("appendonly").await);
+        if save.as_deref() == Some("") && appends.as_deref() == Some("no") {
+            ears.warning(&format!(
+                "{}: Redis writes nothing to its disk (save is empty and appendonly is no): a restart loses all jobs; set appendonly to yes",
+                self.place
+            ));
+        }
+    }
+
+    /// Serves until the connection breaks; `None` when the store is closed.
+    async fn serve_until_broken(&mut self, wire: &mut Wire) -> Option<RedisError> {
+        loop {
+            match self.serve(wire).await {
+                Ending::Closed => return None,
+                Ending::Broken(error) => return Some(error),
+                Ending::Pause(Cure::Load) => {
+                    if let Err(error) = self.load(wire).await {
+                        return Some(error);
+                    }
+                }
+                Ending::Pause(_) => {
+                    tokio::time::sleep(PAUSE).await;
+                    self.look_at_deadlines("it is not ready");
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, wire: &mut Wire) -> Ending {
+        let mut flight: FuturesUnordered<Flight> = FuturesUnordered::new();
+        // Kept for after a pause, in their order.
+        let mut refused: BTreeMap<u64, Op> = BTreeMap::new();
+        let mut pause: Option<(Cure, RedisError)> = None;
+        while let Some(op) = self.again.pop_front() {
+            self.send(wire, op, &mut flight).await;
+        }
+        loop {
+            if flight.is_empty() && self.sent.is_empty() {
+                if let Some((cure, error)) = pause {
+                    self.again.extend(refused.into_values());
+                    return if cure == Cure::WaitElsewhere { Ending::Broken(error) } else { Ending::Pause(cure) };
+                }
+                if self.ended || !self.closing.is_empty() {
+                    return Ending::Closed;
+                }
+            }
+            let accepts = pause.is_none() && !self.ended;
+            tokio::select! {
+                biased;
+                Some((id, outcome)) = flight.next(), if !flight.is_empty() => {
+                    let Some(op) = self.sent.remove(&id) else { continue };
+                    match outcome {
+                        Ok(value) => (op.done)(Ok(value)),
+                        Err(error) => match cure(&error) {
+                            Cure::None => (op.done)(Err(from_redis(&error, &self.place))),
+                            Cure::Reconnect => {
+                                self.sent.insert(id, op);
+                                for (id, op) in refused {
+                                    self.sent.insert(id, op);
+                                }
+                                return Ending::Broken(error);
+                            }
+                            cure if op.deadline > Instant::now() => {
+                                refused.insert(id, op);
+                                if pause.as_ref().is_none_or(|(before, _)| *before != Cure::WaitElsewhere) {
+                                    pause = Some((cure, error));
+                                }
+                            }
+                            _ => (op.done)(Err(from_redis(&error, &self.place))),
+                        },
+                    }
+                }
+                order = self.incoming.recv(), if accepts => match order {
+                    Some(order) => {
+                        self.take(order, wire, &mut flight).await;
+                        // What has gathered goes out together.
+                        while let Ok(order) = self.incoming.try_recv() {
+                            self.take(order, wire, &mut flight).await;
+                        }
+                    }
+                    None => self.ended = true,
+                },
+                Some(push) = self.pushes.1.recv() => match push.kind {
+                    PushKind::Disconnection => {
+                        for (id, op) in refused {
+                            self.sent.insert(id, op);
+                        }
+                        return Ending::Broken(RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+                    }
+                    PushKind::Message | PushKind::SMessage => {
+                        if let (Some(ears), [channel, payload, ..]) = (self.ears.upgrade(), &push.data[..]) {
+                            ears.message(crate::value::bytes(channel), crate::value::bytes(payload));
+                        }
+                    }
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    async fn take(&mut self, order: Order, wire: &mut Wire, flight: &mut FuturesUnordered<Flight>) {
+        match order {
+            Order::Do(op) => self.send(wire, op, flight).await,
+            Order::Subscribe(channel, on) => {
+                let known = self.channels.contains(&channel);
+                self.want(channel.clone(), on);
+                if known != on {
+                    let mut wire = wire.clone();
+                    // Not among what was sent: where it fails, the connection does, and the next one subscribes anew.
+                    start(flight, Box::pin(async move { (u64::MAX, wire.subscribe(&channel, on).await.map(|()| Value::Nil)) })).await;
+                }
+            }
+            Order::Close(done) => self.closing.push(done),
+        }
+    }
+
+    async fn send(&mut self, wire: &Wire, op: Op, flight: &mut FuturesUnordered<Flight>) {
+        let id = self.next;
+        self.next += 1;
+        let (cmd, mut wire) = (op.call.to_cmd(&self.shas), wire.clone());
+        self.sent.insert(id, op);
+        start(flight, Box::pin(async move { (id, wire.send(&cmd).await) })).await;
+    }
+}
+
+/// Begins to send: futures send when they are first asked, so each is asked once in its turn.
+async fn start(flight: &mut FuturesUnordered<Flight>, mut sending: Flight) {
+    if let std::task::Poll::Ready(outcome) = std::future::poll_fn(|context| std::task::Poll::Ready(sending.as_mut().poll(context))).await {
+        flight.push(Box::pin(std::future::ready(outcome)));
+    } else {
+        flight.push(sending);
+    }
+}
+
+fn is_refusal(error: &RedisError) -> bool {
+    let text = error.to_string();
+    ["WRONGPASS", "NOAUTH", "NOPERM", "DB index", "invalid DB"].iter().any(|word| text.contains(word))
+}
+
+async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisResult<Wire> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(Some(ANSWER))
+        .set_pipeline_buffer_size(1_000)
+        .set_push_sender(pushes.clone());
+    Ok(match address {
+        Address::Single(info) => {
+            let client = Client::open((**info).clone())?;
+            Wire::Single(client.get_multiplexed_async_connection_with_config(&config).await?)
+        }
+        Address::Sentinel { sentinels, master, login, tls } => {
+            let mut builder = SentinelClientBuilder::new(sentinels.clone(), master, SentinelServerType::Master)?
+                .set_client_to_redis_db(login.db)
+                .set_client_to_redis_protocol(redis::ProtocolVersion::RESP3);
+            if let Some(user) = &login.user {
+                builder = builder.set_client_to_redis_username(user);
+            }
+            if let Some(password) = &login.password {
+                builder = builder.set_client_to_redis_password(password);
+            }
+            if *tls {
+                builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
+            }
+            Wire::Single(builder.build()?.get_async_connection_with_config(&config).await?)
+        }
+        Address::Cluster { nodes } => {
+            let client = redis::cluster::ClusterClient::builder(nodes.clone())
+                .connection_timeout(CONNECT)
+                .response_timeout(ANSWER)
+                .use_protocol(redis::ProtocolVersion::RESP3)
+                .push_sender(pushes)
+                .build()?;
+            Wire::Cluster(client.get_async_connection().await?)
+        }
+    })
+}

@@ -1,0 +1,175 @@
+-- What several scripts share. Every key of a queue begins with P: ma:{queue}:
+--   m  hash    p paused · i the idle client, * for several · x dead entries in lists · oc of: ends so far, by family
+--              · vc vf: ends that are kept · gc gf: when the oldest of them ended
+--   j  hash    id → job: flag(1) failures(4) stalls(4) priority(4) length of data(4) added(8) policy lane key …
+--   k  hash    key → id
+--   n  hash    state digit and lane → how many jobs
+--   l:lane     list of ids that wait with priority 0, in the order of adding; x: set of those in a list that wait no more
+--   z:lane     zset of the other waiting ids: priority, id in 16 digits
+--   d  zset    delayed: time, id in 16 digits
+--   a  hash    id → token(16) worker(16) flag(1) claimed(16) lane
+--   h:worker   set of the ids that it holds; w: hash worker → lease(16) beat(16) started(16) concurrency(10) name
+--   e  hash    id → flag(1) state(1) finished(16) order(16) claimed(16) length of lane(4) lane value
+--   f:c f:f    lists of ended ids, oldest first; an entry counts if the job's order is not above its place
+--   r p c      hashes id → error of the last attempt, progress, reason of a cancel; g:id list of log lines
+-- The flag is 1 where a job has a key or something in r, p, c or g.
+local call, sub, byte, fmt = redis.call, string.sub, string.byte, string.format
+local P = sub(KEYS[1], 1, -2)
+local KEEP_FAIL_COUNT, KEEP_FAIL_AGE, MAX_STALLS = 100000, 604800000, 3
+local function pad(n) return fmt('%016d', n) end
+local function each(list, step, f)
+  for i = 1, #list, step do f(i, math.min(i + step - 1, #list)) end
+end
+local function u32(s, at) local a, b, c, d = byte(s, at, at + 3) return ((a * 256 + b) * 256 + c) * 256 + d end
+local function priority_of(blob) return u32(blob, 10) end
+local function added_of(blob) return (struct.unpack('>i8', blob, 18)) end
+-- Where the lane begins: behind the policy.
+local function lane_at(blob) if byte(blob, 26) == 0 then return 27 end return 100 end
+local function lane_of(blob)
+  local at = lane_at(blob)
+  local a, b = byte(blob, at, at + 1)
+  return sub(blob, at + 2, at + 1 + a * 256 + b)
+end
+local function key_of(blob)
+  local at = lane_at(blob)
+  local a, b = byte(blob, at, at + 1)
+  at = at + 2 + a * 256 + b
+  a, b = byte(blob, at, at + 1)
+  local n = a * 256 + b
+  if n > 0 then return sub(blob, at + 2, at + n) end
+end
+-- What becomes of a failure: most stalls, count and age (negative: without bound).
+local function fail_policy(blob)
+  if byte(blob, 26) == 0 then return MAX_STALLS, KEEP_FAIL_COUNT, KEEP_FAIL_AGE end
+  local stalls = u32(blob, 27)
+  local count, age = struct.unpack('>i8i8', blob, 31)
+  return stalls, count, age
+end
+local function is_nothing(count, age) return count == 0 or age == 0 end
+-- The blob with more failures and stalls (absent: as before), its flag raised.
+local function changed(blob, failures, stalls)
+  return '1' .. struct.pack('>I4I4', failures or u32(blob, 2), stalls or u32(blob, 6)) .. sub(blob, 10)
+end
+local function count(state, lane, by) call('HINCRBY', P .. 'n', state .. lane, by) end
+
+-- Lanes that got jobs, and what else is to be told at the end.
+local ready, ready_set = {}, {}
+local function is_ready(lane)
+  if not ready_set[lane] then
+    ready_set[lane] = true
+    ready[#ready + 1] = lane
+  end
+end
+-- Tells idle workers of other processes.
+local function wake(client)
+  if #ready == 0 then return end
+  local idle = call('HGET', P .. 'm', 'i')
+  if idle and idle ~= '' and idle ~= client then
+    call('HSET', P .. 'm', 'i', '')
+    call('PUBLISH', P .. 'r', 'R' .. client .. '\0' .. table.concat(ready, '\0'))
+  end
+end
+local function make_waiting(id, lane, priority)
+  call('ZADD', P .. 'z:' .. lane, priority, pad(id))
+  count('0', lane, 1)
+  is_ready(lane)
+end
+-- Removes jobs that are in no place any more. flags: '1' for those that have more than a blob.
+local function forget(ids, flags)
+  local flagged = {}
+  for i = 1, #ids do if flags[i] == '1' then flagged[#flagged + 1] = ids[i] end end
+  each(flagged, 500, function(from, to)
+    local blobs = call('HMGET', P .. 'j', unpack(flagged, from, to))
+    local keys = {}
+    for i = 1, #blobs do
+      local key = blobs[i] and key_of(blobs[i])
+      if key then keys[#keys + 1] = key end
+      call('DEL', P .. 'g:' .. flagged[from + i - 1])
+    end
+    if #keys > 0 then call('HDEL', P .. 'k', unpack(keys)) end
+    for _, name in ipairs({'r', 'p', 'c'}) do call('HDEL', P .. name, unpack(flagged, from, to)) end
+  end)
+  each(ids, 1000, function(from, to) call('HDEL', P .. 'j', unpack(ids, from, to)) end)
+end
+local function family(state) if state == '3' then return 'c' end return 'f' end
+-- Removes the oldest ends of a family that are over the bound, at most slice of them.
+local function trim(fam, keep_count, keep_age, now, slice)
+  local m, f = P .. 'm', P .. 'f:' .. fam
+  local got = call('HMGET', m, 'v' .. fam, 'o' .. fam, 'g' .. fam)
+  local kept, total, oldest = tonumber(got[1] or 0), tonumber(got[2] or 0), tonumber(got[3])
+  local excess = 0
+  if keep_count >= 0 then excess = kept - keep_count end
+  local before = -1
+  if keep_age >= 0 then before = now - keep_age end
+  if excess <= 0 and (before < 0 or (oldest and oldest >= before)) then return end
+  local gone, flags, lanes, removed, head, stop = {}, {}, {}, 0, nil, false
+  while removed < slice and not stop do
+    local want = math.min(slice - removed, math.max(excess - removed, 1), 500)
+    local length = call('LLEN', f)
+    local ids = call('LRANGE', f, 0, want - 1)
+    if #ids == 0 then break end
+    local ends = call('HMGET', P .. 'e', unpack(ids))
+    local pops = 0
+    for i = 1, #ids do
+      local rec = ends[i]
+      local state = rec and sub(rec, 2, 2)
+      if rec and family(state) == fam and tonumber(sub(rec, 19, 34)) <= total - length + i then
+        local finished = tonumber(sub(rec, 3, 18))
+        if removed >= excess and finished >= before then
+          stop, head = true, finished
+          break
+        end
+        removed = removed + 1
+        gone[removed], flags[removed] = ids[i], sub(rec, 1, 1)
+        local lane = state .. sub(rec, 55, 54 + tonumber(sub(rec, 51, 54)))
+        lanes[lane] = (lanes[lane] or 0) + 1
+      end
+      pops = pops + 1
+    end
+    if pops > 0 then call('LPOP', f, pops) end
+  end
+  if head then call('HSET', m, 'g' .. fam, fmt('%d', head)) else call('HDEL', m, 'g' .. fam) end
+  if removed == 0 then return end
+  each(gone, 1000, function(from, to) call('HDEL', P .. 'e', unpack(gone, from, to)) end)
+  forget(gone, flags)
+  call('HINCRBY', m, 'v' .. fam, -removed)
+  for lane, n in pairs(lanes) do call('HINCRBY', P .. 'n', lane, -n) end
+end
+-- Ends one job that is in no place. Answers whether it stays.
+local function end_one(id, state, lane, flag, now, claimed, value, keep_count, keep_age)
+  if is_nothing(keep_count, keep_age) then
+    forget({id}, {flag})
+    return false
+  end
+  local fam = family(state)
+  local order = call('HINCRBY', P .. 'm', 'o' .. fam, 1)
+  call('HINCRBY', P .. 'm', 'v' .. fam, 1)
+  call('RPUSH', P .. 'f:' .. fam, id)
+  call('HSET', P .. 'e', id, flag .. state .. pad(now) .. pad(order) .. claimed .. fmt('%04d', #lane) .. lane .. value)
+  count(state, lane, 1)
+  return true
+end
+local NEVER = fmt('%016d', 0)
+-- A job that no worker holds any more lost its worker: it waits again, or is dead.
+local function stall(id, blob, lane, flag, claimed, now, error)
+  local most, keep_count, keep_age = fail_policy(blob)
+  local stalls = u32(blob, 6) + 1
+  call('HSET', P .. 'j', id, changed(blob, nil, stalls))
+  call('HSET', P .. 'r', id, error)
+  if stalls <= most then
+    make_waiting(id, lane, priority_of(blob))
+    return '0'
+  end
+  if end_one(id, '6', lane, '1', now, claimed, error, keep_count, keep_age) then
+    trim('f', keep_count, keep_age, now, 102)
+  end
+  return '6'
+end
+-- Who waits for jobs in other processes is told of their ends. mine: this client listens itself.
+local function tell_ends(ids, mine)
+  local channel = P .. 'e'
+  local heard = call('PUBSUB', 'NUMSUB', channel)[2]
+  if heard > mine then
+    each(ids, 500, function(from, to) call('PUBLISH', channel, table.concat(ids, ',', from, to)) end)
+  end
+end

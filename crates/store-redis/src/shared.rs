@@ -1,0 +1,296 @@
+//! What the parts of one store share: the connection, the names, who listens, and what is known of workers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use master_agent_core::{JobId, WorkerId};
+use master_agent_store::{Reply, StoreError, StoreListener};
+use parking_lot::{Mutex, RwLock};
+use redis::Value;
+
+use crate::address::Address;
+use crate::link::{Ears, Link};
+use crate::names::{Names, Queue};
+use crate::script::{Call, Script};
+use crate::{Health, Notice, OnNotice};
+
+/// The set of queues that hold or held jobs.
+pub(crate) const QUEUES: &[u8] = b"ma:queues";
+
+pub(crate) struct Shared {
+    pub(crate) names: Names,
+    pub(crate) cluster: bool,
+    /// This store among all that use the server.
+    pub(crate) client: String,
+    link: OnceLock<Link>,
+    listener: RwLock<Option<Weak<dyn StoreListener>>>,
+    health: Mutex<Health>,
+    on_notice: Option<OnNotice>,
+    /// Which lane is the first in the next claim.
+    pub(crate) turn: AtomicUsize,
+    pub(crate) workers: Mutex<HashMap<i64, Known>>,
+    /// Queues whose channels are listened to: of ends, of events.
+    pub(crate) ends: Mutex<Waiting>,
+    pub(crate) events: Mutex<HashSet<Arc<str>>>,
+    /// Queues whose events others listen to, as of the last maintenance.
+    pub(crate) heard: RwLock<HashSet<Arc<str>>>,
+    /// How many queues there were when they were last listed, and for how many maintenances that is taken to hold.
+    pub(crate) listed: Mutex<(i64, u32)>,
+    pub(crate) calls: AtomicUsize,
+}
+
+/// What is known of a worker of this process.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) queues: Vec<Arc<str>>,
+    pub(crate) token: i64,
+}
+
+#[derive(Default)]
+pub(crate) struct Waiting {
+    /// Listened to, and whether somebody still waits.
+    pub(crate) queues: HashMap<Arc<str>, bool>,
+}
+
+impl Shared {
+    pub(crate) fn start(
+        cluster: bool,
+        address: Address,
+        place: String,
+        timeout: Duration,
+        on_notice: Option<OnNotice>,
+    ) -> std::io::Result<Arc<Self>> {
+        let shared = Arc::new(Self {
+            names: Names::new(cluster),
+            cluster,
+            client: format!("{:016x}", fastrand::u64(..)),
+            link: OnceLock::new(),
+            listener: RwLock::new(None),
+            health: Mutex::new(Health { connected: false, error: None, warnings: Vec::new() }),
+            on_notice,
+            turn: AtomicUsize::new(0),
+            workers: Mutex::default(),
+            ends: Mutex::default(),
+            events: Mutex::default(),
+            heard: RwLock::default(),
+            listed: Mutex::new((-1, 0)),
+            calls: AtomicUsize::new(0),
+        });
+        let ears: Weak<dyn Ears> = Arc::downgrade(&shared) as Weak<dyn Ears>;
+        let link = Link::start(address, place, timeout, ears)?;
+        let _ = shared.link.set(link);
+        Ok(shared)
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        // Set before anybody has the store.
+        self.link.get().unwrap_or_else(|| unreachable!())
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.health.lock().clone()
+    }
+
+    pub(crate) fn run<T: 'static>(
+        &self,
+        call: Call,
+        reply: Reply<T>,
+        read: impl FnOnce(Value) -> Result<T, StoreError> + Send + 'static,
+    ) {
+        self.link().submit(call, None, Box::new(move |outcome| reply(outcome.and_then(read))));
+    }
+
+    /// The keys of a queue. One that is new to this process is listened to from here on.
+    pub(crate) fn queue(&self, name: &Arc<str>) -> Arc<Queue> {
+        let (queue, is_new) = self.names.queue(name);
+        if is_new && self.listener.read().is_some() {
+            self.listen_to(&queue);
+        }
+        queue
+    }
+
+    fn listen_to(&self, queue: &Queue) {
+        self.link().subscribe(format!("{}r", queue.prefix).into(), true);
+        self.be_idle(queue);
+    }
+
+    fn be_idle(&self, queue: &Queue) {
+        let call = Call::script(Script::Idle, &[&queue.meta]).with(&self.client);
+        self.link().submit(call, None, Box::new(|_| {}));
+    }
+
+    pub(crate) fn set_listener(&self, listener: Weak<dyn StoreListener>) {
+        let first = self.listener.write().replace(listener).is_none();
+        if first {
+            for queue in self.names.known() {
+                self.listen_to(&queue);
+            }
+        }
+    }
+
+    pub(crate) fn tell(&self, what: impl FnOnce(&dyn StoreListener)) {
+        let listener = self.listener.read().as_ref().and_then(Weak::upgrade);
+        if let Some(listener) = listener {
+            what(listener.as_ref());
+        }
+    }
+
+    pub(crate) fn lanes_ready(&self, queue: &Arc<str>, lanes: &[Arc<str>]) {
+        if !lanes.is_empty() {
+            self.tell(|listener| listener.lanes_ready(queue, lanes));
+        }
+    }
+
+    /// Lanes in the answer of a script.
+    pub(crate) fn lanes_of(&self, value: &Value) -> Vec<Arc<str>> {
+        crate::value::texts(value).map(|lane| self.names.lane(lane)).collect()
+    }
+
+    /// The worker works on this queue.
+    pub(crate) fn met(&self, worker: WorkerId, queue: &Arc<str>) {
+        let mut workers = self.workers.lock();
+        let known = workers.entry(worker.0).or_default();
+        if !known.queues.contains(queue) {
+            known.queues.push(Arc::clone(queue));
+        }
+    }
+
+    /// Keys of a script that may touch the set of queues, which in a Cluster is on another server.
+    pub(crate) fn with_registry(&self, script: Script, keys: &[&[u8]]) -> Call {
+        if self.cluster {
+            return Call::script(script, keys);
+        }
+        let mut all = keys.to_vec();
+        all.push(QUEUES);
+        Call::script(script, &all)
+    }
+
+    fn notice(&self, notice: Notice) {
+        if let Some(on_notice) = &self.on_notice {
+            on_notice(notice);
+        }
+    }
+}
+
+/// The parts of a message: who sent it, and what it says.
+fn parts(text: &str) -> (&str, &str) {
+    text.split_once('\0').unwrap_or((text, ""))
+}
+
+impl Ears for Shared {
+    fn message(&self, channel: &[u8], payload: &[u8]) {
+        let (Ok(channel), Ok(payload)) = (std::str::from_utf8(channel), std::str::from_utf8(payload)) else { return };
+        let Some((prefix, kind)) = channel.len().checked_sub(1).and_then(|at| channel.split_at_checked(at)) else { return };
+        let Some(queue) = self.names.by_prefix(prefix) else { return };
+        match kind {
+            "r" => {
+                let (what, rest) = payload.split_at_checked(1).unwrap_or_default();
+                let (client, said) = parts(rest);
+                if client == self.client {
+                    return;
+                }
+                match what {
+                    "R" => {
+                        let lanes: Vec<_> = said.split('\0').map(|lane| self.names.lane(lane)).collect();
+                        self.lanes_ready(&queue.name, &lanes);
+                        self.tell(|listener| listener.foreign());
+                    }
+                    "D" => {
+                        if let Ok(due) = said.parse::<f64>() {
+                            self.tell(|listener| listener.due(due as i64));
+                        }
+                    }
+                    _ => self.tell(|listener| listener.foreign()),
+                }
+            }
+            "e" => {
+                let ids: Vec<JobId> = payload.split(',').filter_map(|id| id.parse().ok().map(JobId)).collect();
+                self.tell(|listener| listener.ended(&queue.name, &ids));
+            }
+            "v" => {
+                let (client, events) = parts(payload);
+                if client != self.client && self.events.lock().contains(&queue.name) {
+                    self.tell(|listener| listener.events(&queue.name, events));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn connected(&self) {
+        {
+            let mut health = self.health.lock();
+            health.connected = true;
+            health.error = None;
+        }
+        self.notice(Notice::Connected);
+        if self.listener.read().is_some() {
+            for queue in self.names.known() {
+                self.be_idle(&queue);
+            }
+        }
+        self.tell(|listener| listener.foreign());
+    }
+
+    fn lost(&self, error: &StoreError) {
+        {
+            let mut health = self.health.lock();
+            health.connected = false;
+            health.error = Some(error.clone());
+        }
+        self.notice(Notice::Lost(error.clone()));
+    }
+
+    fn warning(&self, text: &str) {
+        self.health.lock().warnings.push(text.to_owned());
+        self.notice(Notice::Warning(text.to_owned()));
+    }
+
+    fn newest_token(&self, worker: i64) -> i64 {
+        self.workers.lock().get(&worker).map_or(0, |known| known.token)
+    }
+}
+
+impl Shared {
+    /// Whether ends of the queue are told to this process.
+    pub(crate) fn hears_ends(&self, queue: &Arc<str>) -> bool {
+        self.ends.lock().queues.contains_key(queue)
+    }
+
+    pub(crate) fn await_ends(&self, name: &Arc<str>, on: bool) {
+        let queue = self.queue(name);
+        let begin = {
+            let mut ends = self.ends.lock();
+            match ends.queues.get_mut(name) {
+                Some(waited) => {
+                    *waited = on;
+                    false
+                }
+                None if on => ends.queues.insert(Arc::clone(name), true).is_none(),
+                None => false,
+            }
+        };
+        if begin {
+            self.link().subscribe(format!("{}e", queue.prefix).into(), true);
+        }
+    }
+
+    /// Stops listening to the ends of queues where nobody waits any more.
+    pub(crate) fn tidy_ends(&self) {
+        let over: Vec<Arc<str>> = {
+            let mut ends = self.ends.lock();
+            let over = ends.queues.iter().filter(|(_, waited)| !**waited).map(|(name, _)| Arc::clone(name)).collect();
+            ends.queues.retain(|_, waited| *waited);
+            over
+        };
+        for name in over {
+            self.link().subscribe(format!("{}e", self.queue(&name).prefix).into(), false);
+        }
+    }
+
+    pub(crate) fn next_call(&self) -> i64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) as i64 + 1
+    }
+}
