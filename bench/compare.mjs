@@ -106,7 +106,7 @@ async function runOnce(measure, which, { persistence, load }, directory) {
       over ??= side.stop();
       return over;
     };
-    const minutes = measure.minutes ?? 5;
+    const minutes = measure.minutes ?? 15;
     let timer;
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new Error(`${measure.name} took longer than ${minutes} minutes`)), minutes * 60_000);
