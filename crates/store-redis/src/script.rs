@@ -21,24 +21,24 @@ macro_rules! scripts {
 
 scripts! {
     Enqueue = ["enqueue"];
-    Work = ["common", "work"];
+    Work = ["base", "lazy", "common", "settle", "made", "work"];
     Beat = ["beat"];
-    Leave = ["common", "leave"];
-    Maintain = ["common", "maintain"];
+    Leave = ["base", "common", "leave"];
+    Maintain = ["base", "common", "maintain"];
     Note = ["note"];
     Idle = ["idle"];
-    Jobs = ["common", "view", "jobs"];
-    List = ["common", "view", "list"];
-    Logs = ["common", "view", "logs"];
+    Jobs = ["base", "common", "view", "jobs"];
+    List = ["base", "common", "view", "list"];
+    Logs = ["base", "common", "view", "logs"];
     Workers = ["workers"];
-    Pause = ["common", "control", "pause"];
-    Drain = ["common", "control", "drain"];
-    Clean = ["common", "control", "clean"];
-    Retry = ["common", "view", "control", "retry"];
-    Promote = ["common", "view", "control", "promote"];
-    Remove = ["common", "view", "control", "remove"];
-    Cancel = ["common", "view", "control", "cancel"];
-    Obliterate = ["common", "control", "obliterate"];
+    Pause = ["base", "common", "control", "pause"];
+    Drain = ["base", "common", "control", "drain"];
+    Clean = ["base", "common", "control", "clean"];
+    Retry = ["base", "common", "view", "control", "retry"];
+    Promote = ["base", "common", "view", "control", "promote"];
+    Remove = ["base", "common", "view", "control", "remove"];
+    Cancel = ["base", "common", "view", "control", "cancel"];
+    Obliterate = ["base", "common", "control", "obliterate"];
 }
 
 /// A command and its arguments, one after the other in a text of bytes.

@@ -1,26 +1,5 @@
--- What several scripts share. Every key of a queue begins with P: ma:{queue}:
---   m  hash    p paused · i the idle client, * for several · x dead entries in lists · oc of: ends so far, by family
---              · vc vf: ends that are kept · gc gf: when the oldest of them ended
---   j  hash    id → job: flag(1) failures(4) stalls(4) priority(4) length of data(4) added(8) policy lane key …
---   k  hash    key → id
---   n  hash    state digit and lane → how many jobs
---   l:lane     list of ids that wait with priority 0, in the order of adding; x: set of those in a list that wait no more
---   z:lane     zset of the other waiting ids: priority, id in 16 digits
---   d  zset    delayed: time, id in 16 digits
---   a  hash    id → token(16) worker(16) flag(1) claimed(16) lane
---   h:worker   set of the ids that it holds; w: hash worker → lease(16) beat(16) started(16) concurrency(10) name
---   e  hash    id → flag(1) state(1) finished(16) order(16) claimed(16) length of lane(4) lane value
---   f:c f:f    lists of ended ids, oldest first; an entry counts if the job's order is not above its place
---   r p c      hashes id → error of the last attempt, progress, reason of a cancel; g:id list of log lines
--- The flag is 1 where a job has a key or something in r, p, c or g.
-local call, sub, byte, fmt = redis.call, string.sub, string.byte, string.format
-local P = sub(KEYS[1], 1, -2)
+-- What changes jobs: base.lua comes before it.
 local KEEP_FAIL_COUNT, KEEP_FAIL_AGE, MAX_STALLS = 100000, 604800000, 3
-local function pad(n) return fmt('%016d', n) end
-local function each(list, step, f)
-  for i = 1, #list, step do f(i, math.min(i + step - 1, #list)) end
-end
-local function u32(s, at) local a, b, c, d = byte(s, at, at + 3) return ((a * 256 + b) * 256 + c) * 256 + d end
 local function priority_of(blob) return u32(blob, 10) end
 local function added_of(blob) return (struct.unpack('>i8', blob, 18)) end
 -- Where the lane begins: behind the policy.
@@ -45,30 +24,12 @@ local function fail_policy(blob)
   local count, age = struct.unpack('>i8i8', blob, 31)
   return stalls, count, age
 end
-local function is_nothing(count, age) return count == 0 or age == 0 end
 -- The blob with more failures and stalls (absent: as before), its flag raised.
 local function changed(blob, failures, stalls)
   return '1' .. struct.pack('>I4I4', failures or u32(blob, 2), stalls or u32(blob, 6)) .. sub(blob, 10)
 end
 local function count(state, lane, by) call('HINCRBY', P .. 'n', state .. lane, by) end
 
--- Lanes that got jobs, and what else is to be told at the end.
-local ready, ready_set = {}, {}
-local function is_ready(lane)
-  if not ready_set[lane] then
-    ready_set[lane] = true
-    ready[#ready + 1] = lane
-  end
-end
--- Tells idle workers of other processes.
-local function wake(client)
-  if #ready == 0 then return end
-  local idle = call('HGET', P .. 'm', 'i')
-  if idle and idle ~= '' and idle ~= client then
-    call('HSET', P .. 'm', 'i', '')
-    call('PUBLISH', P .. 'r', 'R' .. client .. '\0' .. table.concat(ready, '\0'))
-  end
-end
 local function make_waiting(id, lane, priority)
   call('ZADD', P .. 'z:' .. lane, priority, pad(id))
   count('0', lane, 1)
@@ -91,12 +52,12 @@ local function forget(ids, flags)
   end)
   each(ids, 1000, function(from, to) call('HDEL', P .. 'j', unpack(ids, from, to)) end)
 end
-local function family(state) if state == '3' then return 'c' end return 'f' end
 -- Removes the oldest ends of a family that are over the bound, at most slice of them.
 local function trim(fam, keep_count, keep_age, now, slice)
   local m, f = P .. 'm', P .. 'f:' .. fam
-  local got = call('HMGET', m, 'v' .. fam, 'o' .. fam, 'g' .. fam)
-  local kept, total, oldest = tonumber(got[1] or 0), tonumber(got[2] or 0), tonumber(got[3])
+  local got = call('HMGET', m, 'o' .. fam, 'u' .. fam, 'g' .. fam)
+  local total, oldest = tonumber(got[1] or 0), got[3] and tonumber(got[3])
+  local kept = total - tonumber(got[2] or 0)
   local excess = 0
   if keep_count >= 0 then excess = kept - keep_count end
   local before = -1
@@ -132,7 +93,7 @@ local function trim(fam, keep_count, keep_age, now, slice)
   if removed == 0 then return end
   each(gone, 1000, function(from, to) call('HDEL', P .. 'e', unpack(gone, from, to)) end)
   forget(gone, flags)
-  call('HINCRBY', m, 'v' .. fam, -removed)
+  call('HINCRBY', m, 'u' .. fam, removed)
   for lane, n in pairs(lanes) do call('HINCRBY', P .. 'n', lane, -n) end
 end
 -- Ends one job that is in no place. Answers whether it stays.
@@ -143,7 +104,6 @@ local function end_one(id, state, lane, flag, now, claimed, value, keep_count, k
   end
   local fam = family(state)
   local order = call('HINCRBY', P .. 'm', 'o' .. fam, 1)
-  call('HINCRBY', P .. 'm', 'v' .. fam, 1)
   call('RPUSH', P .. 'f:' .. fam, id)
   call('HSET', P .. 'e', id, flag .. state .. pad(now) .. pad(order) .. claimed .. fmt('%04d', #lane) .. lane .. value)
   count(state, lane, 1)
@@ -164,12 +124,4 @@ local function stall(id, blob, lane, flag, claimed, now, error)
     trim('f', keep_count, keep_age, now, 102)
   end
   return '6'
-end
--- Who waits for jobs in other processes is told of their ends. mine: this client listens itself.
-local function tell_ends(ids, mine)
-  local channel = P .. 'e'
-  local heard = call('PUBSUB', 'NUMSUB', channel)[2]
-  if heard > mine then
-    each(ids, 500, function(from, to) call('PUBLISH', channel, table.concat(ids, ',', from, to)) end)
-  end
 end

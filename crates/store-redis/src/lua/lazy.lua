@@ -1,0 +1,2 @@
+-- What follows is rarely needed, and made only then.
+local function make()

@@ -1,0 +1,7 @@
+return {settle = settle, trim = trim, pop = pop, merge = merge}
+end
+local made
+local function slow()
+  if not made then made = make() end
+  return made
+end
