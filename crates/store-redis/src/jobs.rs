@@ -10,6 +10,7 @@ use master_agent_store::{
     LogLine, MAX_LOG_LINES, MAX_PAGE, Maintained, NewJob, Note, NoteKind, Page, QueueCounts, Reply, SettleReply, Settled,
     Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
 };
+use parking_lot::Mutex;
 use redis::Value;
 
 use crate::blob::{self, MAX_EXACT, digit, padded, state_of};
@@ -260,6 +261,88 @@ impl Clean {
     }
 }
 
+/// So many queues are all told of a note.
+const FEW: usize = 8;
+
+/// Notes of which it is not known yet in which queue their jobs are.
+struct Noting {
+    left: usize,
+    settled: Vec<Settled>,
+    failed: Option<StoreError>,
+    /// The queues that were asked, and who is answered.
+    last: Option<(HashSet<Arc<str>>, Reply<Vec<Settled>>)>,
+}
+
+fn note_call(queue: &Queue, notes: &[Note], settled: Option<&[Settled]>) -> Call {
+    let mut call = Call::script(Script::Note, &[&queue.meta]).with_number(MAX_LOG_LINES as i64);
+    let is_open = |index: usize| settled.is_none_or(|settled| settled[index] == Settled::Refused);
+    for (_, note) in notes.iter().enumerate().filter(|(index, _)| is_open(*index)) {
+        call.number(note.id.0);
+        call.push(padded(note.token.0));
+        match &note.note {
+            NoteKind::Progress { value_json } => call.push2(b"P", value_json.as_bytes()),
+            NoteKind::Log { at, line } => call.push2(format!("L{}", padded(*at)).as_bytes(), line.as_bytes()),
+        }
+    }
+    call
+}
+
+impl Noting {
+    fn answered(
+        gather: &Mutex<Self>,
+        outcome: Result<Value, StoreError>,
+        shared: &Arc<Shared>,
+        notes: &Arc<Vec<Note>>,
+    ) {
+        let (settled, failed, seen, reply) = {
+            let mut all = gather.lock();
+            match outcome {
+                Ok(found) => {
+                    for (settled, written) in all.settled.iter_mut().zip(value::bytes(&found)) {
+                        if *written == b'1' {
+                            *settled = Settled::Applied(JobState::Active);
+                        }
+                    }
+                }
+                Err(error) => all.failed = Some(error),
+            }
+            all.left -= 1;
+            if all.left > 0 {
+                return;
+            }
+            let Some((seen, reply)) = all.last.take() else { return };
+            (std::mem::take(&mut all.settled), all.failed.take(), seen, reply)
+        };
+        if let Some(error) = failed {
+            return reply(Err(error));
+        }
+        if !settled.contains(&Settled::Refused) {
+            return reply(Ok(settled));
+        }
+        // Old tokens, or jobs of a queue that this process has not used.
+        let notes = Arc::clone(notes);
+        Walk {
+            shared: Arc::clone(shared),
+            queues: VecDeque::new(),
+            list: true,
+            sum: settled,
+            call: Box::new(move |_, queue, sum: &Vec<Settled>| Some(note_call(queue, &notes, Some(sum)))),
+            take: Box::new(|_, _, found, sum| {
+                let mut written = value::bytes(&found).iter();
+                for settled in sum.iter_mut().filter(|settled| **settled == Settled::Refused) {
+                    if written.next() == Some(&b'1') {
+                        *settled = Settled::Applied(JobState::Active);
+                    }
+                }
+                if sum.contains(&Settled::Refused) { Then::Next } else { Then::Stop }
+            }),
+            seen,
+            reply,
+        }
+        .go();
+    }
+}
+
 pub(crate) fn push_ref(call: &mut Call, job: &JobRef) {
     match job {
         JobRef::Id(id) => call.push(format!("i{id}")),
@@ -425,52 +508,40 @@ impl JobStore for RedisStore {
     }
 
     fn note(&self, notes: Vec<Note>, reply: Reply<Vec<Settled>>) {
-        // Where this process works is where its jobs are.
-        let mut queues: Vec<Arc<Queue>> = Vec::new();
-        let working: Vec<Arc<str>> =
-            self.shared.workers.lock().values().flat_map(|known| known.queues.iter().cloned()).collect();
-        let mut known = self.names().known();
-        known.sort_by_key(|queue| !working.contains(&queue.name));
-        queues.append(&mut known);
+        let mut queues = self.names().known();
+        if queues.len() > FEW {
+            // Where this process works is where its jobs are.
+            let working: HashSet<Arc<str>> =
+                self.shared.workers.lock().values().flat_map(|known| known.queues.iter().cloned()).collect();
+            queues.retain(|queue| working.contains(&queue.name));
+        }
         // Nothing to note is a question: what was submitted before is answered before. One connection keeps that order, and in
         // a Cluster each server does.
-        let asks = notes.is_empty();
-        if asks && !self.shared.cluster {
+        if notes.is_empty() && !self.shared.cluster {
             queues.truncate(1);
         }
-        let list = !asks || queues.is_empty();
+        // Sent to all at once, so that what is submitted next comes after it, whichever queue it is.
+        let seen = queues.iter().map(|queue| Arc::clone(&queue.name)).collect();
+        let gather = Arc::new(Mutex::new(Noting {
+            left: queues.len().max(1),
+            settled: vec![Settled::Refused; notes.len()],
+            failed: None,
+            last: Some((seen, reply)),
+        }));
         let notes = Arc::new(notes);
-        let of = Arc::clone(&notes);
-        Walk {
-            shared: Arc::clone(&self.shared),
-            queues: queues.into(),
-            list,
-            sum: vec![Settled::Refused; notes.len()],
-            call: Box::new(move |_, queue, sum: &Vec<Settled>| {
-                let mut call = Call::script(Script::Note, &[&queue.meta]).with_number(MAX_LOG_LINES as i64);
-                for (note, _) in of.iter().zip(sum).filter(|(_, settled)| **settled == Settled::Refused) {
-                    call.number(note.id.0);
-                    call.push(padded(note.token.0));
-                    match &note.note {
-                        NoteKind::Progress { value_json } => call.push2(b"P", value_json.as_bytes()),
-                        NoteKind::Log { at, line } => call.push2(format!("L{}", padded(*at)).as_bytes(), line.as_bytes()),
-                    }
-                }
-                Some(call)
-            }),
-            take: Box::new(|_, _, found, sum| {
-                let mut written = value::bytes(&found).iter();
-                for settled in sum.iter_mut().filter(|settled| **settled == Settled::Refused) {
-                    if written.next() == Some(&b'1') {
-                        *settled = Settled::Applied(JobState::Active);
-                    }
-                }
-                if sum.iter().all(|settled| *settled != Settled::Refused) && !sum.is_empty() { Then::Stop } else { Then::Next }
-            }),
-            seen: HashSet::new(),
-            reply,
+        for queue in &queues {
+            let (gather, shared, notes) = (Arc::clone(&gather), Arc::clone(&self.shared), Arc::clone(&notes));
+            let call = note_call(queue, &notes, None);
+            let done = move |outcome| Noting::answered(&gather, outcome, &shared, &notes);
+            self.link().submit(call, None, Box::new(done));
         }
-        .go();
+        if queues.is_empty() {
+            let call = Call::command(&[b"EXISTS", QUEUES]);
+            let shared = Arc::clone(&self.shared);
+            self.link().submit(call, None, Box::new(move |outcome| {
+                Noting::answered(&gather, outcome.map(|_| Value::Nil), &shared, &notes);
+            }));
+        }
     }
 
     fn control(&self, queue: Arc<str>, control: Control, now: Millis, reply: Reply<Controlled>) {

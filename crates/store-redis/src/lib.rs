@@ -12,6 +12,7 @@ mod link;
 mod names;
 mod script;
 mod shared;
+mod state;
 mod value;
 mod walk;
 

@@ -65,6 +65,8 @@ pub(crate) trait Ears: Send + Sync {
     fn connected(&self);
     fn lost(&self, error: &StoreError);
     fn warning(&self, text: &str);
+    /// Nothing comes after this.
+    fn closed(&self);
     /// The newest token that the worker knows of, for a claim whose answer was lost.
     fn newest_token(&self, worker: i64) -> i64;
 }
@@ -267,6 +269,9 @@ impl Driver {
                 Order::Close(done) => self.closing.push(done),
                 Order::Subscribe(..) => {}
             }
+        }
+        if let Some(ears) = self.ears.upgrade() {
+            ears.closed();
         }
         for done in self.closing.drain(..) {
             done();

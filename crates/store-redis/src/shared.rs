@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::link::{Ears, Link};
 use crate::names::{Names, Queue};
 use crate::script::{Call, Script};
+use crate::state::Watchers;
 use crate::{Health, Notice, OnNotice};
 
 /// The set of queues that hold or held jobs.
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     /// How many queues there were when they were last listed, and for how many maintenances that is taken to hold.
     pub(crate) listed: Mutex<(i64, u32)>,
     pub(crate) calls: AtomicUsize,
+    pub(crate) watchers: Watchers,
 }
 
 /// What is known of a worker of this process.
@@ -77,6 +79,7 @@ impl Shared {
             heard: RwLock::default(),
             listed: Mutex::new((-1, 0)),
             calls: AtomicUsize::new(0),
+            watchers: Watchers::default(),
         });
         let ears: Weak<dyn Ears> = Arc::downgrade(&shared) as Weak<dyn Ears>;
         let link = Link::start(address, place, timeout, ears)?;
@@ -183,6 +186,13 @@ impl Ears for Shared {
     fn message(&self, channel: &[u8], payload: &[u8]) {
         let (Ok(channel), Ok(payload)) = (std::str::from_utf8(channel), std::str::from_utf8(payload)) else { return };
         let Some((prefix, kind)) = channel.len().checked_sub(1).and_then(|at| channel.split_at_checked(at)) else { return };
+        if kind == "w" {
+            let (client, logs) = parts(payload);
+            if client != self.client {
+                self.watchers.heard(prefix, logs);
+            }
+            return;
+        }
         let Some(queue) = self.names.by_prefix(prefix) else { return };
         match kind {
             "r" => {
@@ -232,6 +242,7 @@ impl Ears for Shared {
             }
         }
         self.tell(|listener| listener.foreign());
+        self.watchers.wake_all();
     }
 
     fn lost(&self, error: &StoreError) {
@@ -241,6 +252,10 @@ impl Ears for Shared {
             health.error = Some(error.clone());
         }
         self.notice(Notice::Lost(error.clone()));
+    }
+
+    fn closed(&self) {
+        self.watchers.wake_all();
     }
 
     fn warning(&self, text: &str) {
