@@ -3,36 +3,81 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use master_agent_core::{SystemClock, SystemRandom};
 use master_agent_queue::{Engine, Outbox, Session, SessionOptions};
-use master_agent_store::JobStore;
+use master_agent_store::{JobStore, StoreError};
+use master_agent_store_redis::{Notice, Options, RedisStore};
 use master_agent_store_sqlite::{Durability, SqliteStore};
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
-type Place = (PathBuf, bool);
+/// Where a session's store is.
+pub(crate) enum Target<'t> {
+    /// The embedded store in a folder, which opens on first use.
+    Folder(&'t Path, Durability),
+    /// A Redis server, and how long an operation waits for it.
+    Redis(&'t str, Duration),
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Place {
+    Folder(PathBuf, bool),
+    Redis(String, Duration),
+}
 
 // Weak: an engine lives as long as a session uses it, and a closed one is made anew.
 static ENGINES: Lazy<Mutex<HashMap<Place, Weak<Engine>>>> = Lazy::new(Mutex::default);
 
-/// A session on a queue of the embedded store in `folder`, which opens on first use.
+/// A session on a queue of a store.
 pub(crate) fn session(
-    folder: &Path,
-    durability: Durability,
+    target: &Target<'_>,
     options: &SessionOptions,
     outbox: &Arc<dyn Outbox>,
-) -> std::io::Result<Arc<Session>> {
-    let absolute = std::path::absolute(folder)?;
-    let place = (absolute.canonicalize().unwrap_or(absolute), durability == Durability::Power);
+    on_warning: impl Fn(String) + Send + Sync + 'static,
+) -> Result<Arc<Session>, StoreError> {
+    let failed = |error: std::io::Error| StoreError::Open { place: target.shown(), cause: error.to_string() };
+    let place = target.place().map_err(failed)?;
     let mut engines = ENGINES.lock();
     let open = engines.get(&place).and_then(Weak::upgrade);
     if let Some(session) = open.and_then(|engine| engine.session(options.clone(), Arc::clone(outbox))) {
         return Ok(session);
     }
-    let store: Arc<dyn JobStore> = SqliteStore::new(&place.0, durability)?;
-    let engine = Engine::start(store, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+    let store: Arc<dyn JobStore> = match (&place, target) {
+        (Place::Folder(folder, _), Target::Folder(_, durability)) => SqliteStore::new(folder, *durability).map_err(failed)?,
+        (_, Target::Redis(url, timeout)) => {
+            let on_notice = Box::new(move |notice| {
+                if let Notice::Warning(text) = notice {
+                    on_warning(text);
+                }
+            });
+            RedisStore::new(url, Options { timeout: Some(*timeout), on_notice: Some(on_notice) })?
+        }
+        _ => return Err(StoreError::Closed),
+    };
+    let engine = Engine::start(store, Arc::new(SystemClock), Arc::new(SystemRandom)).map_err(failed)?;
     engines.retain(|_, engine| engine.strong_count() > 0);
     engines.insert(place, Arc::downgrade(&engine));
-    engine.session(options.clone(), Arc::clone(outbox)).ok_or_else(|| std::io::Error::other("a new engine was closed"))
+    engine.session(options.clone(), Arc::clone(outbox)).ok_or(StoreError::Closed)
+}
+
+impl Target<'_> {
+    fn place(&self) -> std::io::Result<Place> {
+        Ok(match self {
+            Self::Folder(folder, durability) => {
+                let absolute = std::path::absolute(folder)?;
+                Place::Folder(absolute.canonicalize().unwrap_or(absolute), *durability == Durability::Power)
+            }
+            Self::Redis(url, timeout) => Place::Redis((*url).to_owned(), *timeout),
+        })
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Folder(folder, _) => folder.display().to_string(),
+            // Its password stays where it is.
+            Self::Redis(..) => "Redis".to_owned(),
+        }
+    }
 }

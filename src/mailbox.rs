@@ -15,6 +15,7 @@ pub(crate) type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 enum Item {
     Message(Message),
     Reply { request: u32, outcome: Result<String, Fault> },
+    Warning(String),
 }
 
 /// Bytes after which a drain stops: JavaScript's strings end at half a gigabyte, and one message may have 16 MiB.
@@ -34,6 +35,11 @@ impl Mailbox {
     /// Answers a request: the JSON of its value, or why there is none.
     pub(crate) fn reply(&self, request: u32, outcome: Result<String, Fault>) {
         self.push(Item::Reply { request, outcome });
+    }
+
+    /// Tells of settings that may lose what is stored.
+    pub(crate) fn warn(&self, text: &str) {
+        self.push(Item::Warning(text.to_owned()));
     }
 
     fn push(&self, item: Item) {
@@ -63,6 +69,7 @@ impl Mailbox {
                     out.message(&message);
                 }
                 Item::Reply { request, outcome } => out.reply(request, &outcome),
+                Item::Warning(text) => out.warning(&text),
             }
             if out.len() > MAX_TEXT {
                 break;

@@ -11,7 +11,7 @@ use master_agent_store_sqlite::Durability;
 use napi::bindgen_prelude::{Env, Error, Function, Result};
 use napi_derive::napi;
 
-use crate::engines;
+use crate::engines::{self, Target};
 use crate::mailbox::Mailbox;
 use crate::requests;
 use crate::wire::{self, Fault};
@@ -21,8 +21,12 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_millis(500);
 
 #[napi(object)]
 pub struct NativeOptions {
-    /// The folder of the embedded store.
+    /// The folder of the embedded store; not looked at where there is a URL.
     pub folder: String,
+    /// The URL of a Redis server.
+    pub url: Option<String>,
+    /// How long an operation waits for a server that is away, in milliseconds.
+    pub timeout: Option<u32>,
     pub queue: String,
     /// "process" or "power".
     pub durability: String,
@@ -56,12 +60,23 @@ impl Session {
         let wake = wake.build_threadsafe_function::<()>().callee_handled::<false>().weak::<true>().build()?;
         let session = guarded(|| {
             let durability = if options.durability == "power" { Durability::Power } else { Durability::Process };
-            let folder = PathBuf::from(options.folder);
+            let (folder, url, timeout) = (PathBuf::from(options.folder), options.url, options.timeout);
             let mailbox = Arc::new(Mailbox::new(wake));
             let outbox: Arc<dyn Outbox> = Arc::clone(&mailbox) as Arc<dyn Outbox>;
             let options = SessionOptions { queue: options.queue.into(), name: options.name.into() };
-            let inner = engines::session(&folder, durability, &options, &outbox)
-                .map_err(|error| Fault::new(ErrorCode::StoreOpen, format!("{}: cannot be opened ({error})", folder.display())))?;
+            let timeout = Duration::from_millis(u64::from(timeout.unwrap_or(5_000)));
+            let target = match &url {
+                Some(url) => Target::Redis(url, timeout),
+                None => Target::Folder(&folder, durability),
+            };
+            // Weak: the store outlives this session.
+            let warned = Arc::downgrade(&mailbox);
+            let on_warning = move |text: String| {
+                if let Some(mailbox) = warned.upgrade() {
+                    mailbox.warn(&text);
+                }
+            };
+            let inner = engines::session(&target, &options, &outbox, on_warning).map_err(Fault::from)?;
             Ok(Self { inner, mailbox })
         })?;
         // An environment can end without its objects being finalised first: a worker thread that is terminated.

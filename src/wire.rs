@@ -297,6 +297,12 @@ impl Writer {
         }
     }
 
+    pub(crate) fn warning(&mut self, text: &str) {
+        self.begin(10);
+        push_text(&mut self.out, text);
+        self.out.push(']');
+    }
+
     /// Numbers of a batch follow each other unless keys were given.
     fn enqueued(&mut self, request: u32, jobs: &[Enqueued]) {
         let first = jobs.first().map_or(0, |job| job.id.0);

@@ -8,8 +8,12 @@ import type { ConnectionOptions, WorkerOptions } from "./types";
 
 /** Where and how a connection stores. */
 export interface StoreConfig {
-  /** Absolute path of the store's folder. */
+  /** Absolute path of the embedded store's folder, or the URL of a server without its password: how the store is shown. */
   folder: string;
+  /** The URL of a Redis server, where the store is one. */
+  url?: string;
+  /** How long an operation waits for a server that is away, in milliseconds. */
+  timeout?: number;
   queue: string;
   durability: "process" | "power";
   name: string;
@@ -22,15 +26,53 @@ export interface WorkerConfig {
   stallTimeout: number;
 }
 
-/** The place of the store, from `store`, `APP_DATA_DIR` or `./data`. */
+/** The place of the store, from `store`, `REDIS_URL`, `REDIS_HOST`, `APP_DATA_DIR` or `./data`. */
 export function storeConfig(given: ConnectionOptions, field = "options"): StoreConfig {
-  const { store, queue, durability } = given;
+  const { queue, durability, enqueueTimeout } = given;
+  const store = given.store ?? redisFromEnvironment();
+  const url =
+    typeof store === "string" && SCHEME.test(store)
+      ? redisUrl(store, given.store === undefined ? "REDIS_URL" : `${field}.store`)
+      : undefined;
+  const timeout = enqueueTimeout === undefined ? undefined : time(enqueueTimeout, `${field}.enqueueTimeout`, 100, 3_600_000);
   return {
-    folder: storeFolder(store, field),
+    folder: url === undefined ? storeFolder(store, field) : withoutPassword(url),
+    ...(url === undefined ? {} : { url, ...(timeout === undefined ? {} : { timeout }) }),
     queue: queue === undefined ? QUEUE_NAME : name(queue, `${field}.queue`),
     durability: durability === undefined ? "process" : oneOf(durability, `${field}.durability`, ["process", "power"]),
     name: given.name === undefined ? defaultName() : name(given.name, `${field}.name`),
   };
+}
+
+const SCHEME = /^[a-z][a-z0-9+.-]+:\/\//i;
+const REDIS = /^(redis|rediss|valkey|valkeys|unix|redis\+unix|rediss?\+(sentinel|cluster)):\/\/./i;
+
+function redisUrl(url: string, field: string): string {
+  if (!REDIS.test(url) || !url.isWellFormed() || url.includes("\0")) {
+    throw invalid(
+      field,
+      `${show(withoutPassword(url))} is not supported; use "embedded", the path of a folder, or a URL that begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://`,
+    );
+  }
+  return url;
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/^([a-z0-9+.-]+:\/\/)[^/]*@/i, "$1");
+}
+
+/** The server that the environment names, if it names one. */
+function redisFromEnvironment(): string | undefined {
+  const { REDIS_URL, REDIS_HOST, REDIS_PORT, REDIS_PASSWORD } = process.env;
+  if (REDIS_URL) {
+    return REDIS_URL;
+  }
+  if (!REDIS_HOST) {
+    return undefined;
+  }
+  const port = REDIS_PORT ? integer(Number(REDIS_PORT), "environment variable REDIS_PORT", 1, 65_535) : 6_379;
+  const host = REDIS_HOST.includes(":") ? `[${REDIS_HOST}]` : REDIS_HOST;
+  return `redis://${REDIS_PASSWORD ? `:${encodeURIComponent(REDIS_PASSWORD)}@` : ""}${host}:${port}`;
 }
 
 function storeFolder(store: unknown, field: string): string {
@@ -38,10 +80,7 @@ function storeFolder(store: unknown, field: string): string {
     return resolve(process.env.APP_DATA_DIR || join(process.cwd(), "data"));
   }
   if (typeof store !== "string" || store.length === 0) {
-    throw invalid(`${field}.store`, `must be "embedded" or the path of a folder, not ${show(store)}`);
-  }
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(store)) {
-    throw invalid(`${field}.store`, `${show(store)} is not supported by this version; use "embedded" or the path of a folder`);
+    throw invalid(`${field}.store`, `must be "embedded", the path of a folder or the URL of a Redis server, not ${show(store)}`);
   }
   if (store.includes("\0") || !store.isWellFormed()) {
     throw invalid(`${field}.store`, "contains characters that no path can have");

@@ -526,6 +526,9 @@ export class Connection {
       case 9:
         this.onHealth?.(message[1] === null ? null : new Failure(message[1]));
         break;
+      case 10:
+        process.emitWarning(message[1], { type: "MasterAgentWarning" });
+        break;
     }
   }
 

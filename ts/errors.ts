@@ -15,6 +15,8 @@ export type ErrorCode =
   | "ERR_STORE_LOCKED"
   | "ERR_STORE_OPEN"
   | "ERR_STORE_VERSION"
+  | "ERR_STORE_UNREACHABLE"
+  | "ERR_STORE_DENIED"
   | "ERR_STORE_FAILED"
   | "ERR_STORE_CONFLICT"
   | "ERR_JOB_NOT_FOUND"
@@ -53,6 +55,8 @@ const CODES: Readonly<Record<ErrorCode, boolean>> = {
   ERR_STORE_LOCKED: true,
   ERR_STORE_OPEN: false,
   ERR_STORE_VERSION: false,
+  ERR_STORE_UNREACHABLE: true,
+  ERR_STORE_DENIED: false,
   ERR_STORE_FAILED: true,
   ERR_STORE_CONFLICT: true,
   ERR_JOB_NOT_FOUND: false,

@@ -47,6 +47,7 @@ const MASTER_KEYS: ReadonlySet<keyof MasterAgentOptions> = new Set<keyof MasterA
   "store",
   "queue",
   "durability",
+  "enqueueTimeout",
   "name",
   "payloadLimit",
   "defaultJobOptions",

@@ -8,8 +8,12 @@ import { MasterAgentError, type NativeError } from "./errors";
 
 /** How a session of the addon is opened. */
 export interface SessionOptions {
-  /** The store's folder, absolute. */
+  /** The folder of the embedded store, absolute; not looked at where there is a `url`. */
   folder: string;
+  /** The URL of a Redis server. */
+  url?: string;
+  /** How long an operation waits for a server that is away, in milliseconds. */
+  timeout?: number;
   queue: string;
   durability: "process" | "power";
   /** How a worker of this session is shown. */
@@ -86,7 +90,8 @@ export type Message =
   | [kind: 6, request: number, job: EndedJob]
   | [kind: 7, request: number, error: NativeError]
   | [kind: 8, events: NativeEvent[]]
-  | [kind: 9, error: NativeError | null];
+  | [kind: 9, error: NativeError | null]
+  | [kind: 10, warning: string];
 
 /** Which model makes the vectors; `external`: a function of the user, whose vectors come with the calls. */
 export type NativeModel =

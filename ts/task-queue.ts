@@ -68,6 +68,7 @@ const QUEUE_KEYS: ReadonlySet<keyof TaskQueueOptions> = new Set<keyof TaskQueueO
   "store",
   "queue",
   "durability",
+  "enqueueTimeout",
   "name",
   "payloadLimit",
   "defaultJobOptions",
@@ -421,11 +422,11 @@ export function getTaskQueue(queueOptions?: TaskQueueOptions): TaskQueue {
   if (given.name !== undefined || given.payloadLimit !== undefined || given.defaultJobOptions !== undefined) {
     return new TaskQueue(given);
   }
-  const { folder, queue, durability } = storeConfig(given);
-  const key = JSON.stringify([folder, queue, durability]);
+  const { folder, url, timeout, queue, durability } = storeConfig(given);
+  const key = JSON.stringify([url ?? folder, timeout, queue, durability]);
   let found = queues.get(key);
   if (found === undefined || found.closed) {
-    found = new TaskQueue({ store: folder, queue, durability });
+    found = new TaskQueue({ store: url ?? folder, enqueueTimeout: timeout, queue, durability });
     queues.set(key, found);
   }
   return found;

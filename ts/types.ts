@@ -309,8 +309,14 @@ export interface TaskContext {
 
 /** Where tasks are stored. */
 export interface ConnectionOptions {
-  /** `"embedded"` (in `APP_DATA_DIR`, else `./data`), or the path of a folder. */
+  /**
+   * `"embedded"` (in `APP_DATA_DIR`, else `./data`), the path of a folder, or the URL of a Redis server: `redis://`, `rediss://` (TLS),
+   * `unix://`, `redis+sentinel://host:26379/master` or `redis+cluster://host:7000,host:7001`. Without it `REDIS_URL`, else `REDIS_HOST` with
+   * `REDIS_PORT` and `REDIS_PASSWORD`, else `"embedded"`.
+   */
   store?: string | undefined;
+  /** How long a call waits for a Redis server that is away before it fails with `ERR_STORE_UNREACHABLE`, in milliseconds, 100 to 3,600,000; 5,000. */
+  enqueueTimeout?: number | undefined;
   /** The queue; `QUEUE_NAME`. */
   queue?: string | undefined;
   /** What an accepted task survives: `"process"` (default) the death of every process, `"power"` also of the machine (a sync of the disk for every commit). */

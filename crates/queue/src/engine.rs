@@ -1,7 +1,7 @@
 //! One engine per store and process: the timer, the ears on the store, and the waits.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use master_agent_core::{Clock, ErrorCode, JobId, JobRef, Millis, Random};
@@ -12,9 +12,6 @@ use crate::message::{Event, Message, Outbox, WaitOutcome};
 use crate::session::{Session, SessionOptions};
 use crate::timer::Timer;
 use crate::waits::{Waiter, Waits};
-
-/// How often the store is maintained while a worker runs: lost workers are noticed this fast.
-const MAINTAIN_EVERY: Millis = 500;
 
 /// Behind the notices of the store: how late a wait is answered whose notice was lost.
 const POLL_WAITS: Millis = 1_000;
@@ -45,6 +42,8 @@ pub(crate) struct Hub {
     sessions: Mutex<Vec<Weak<Session>>>,
     /// Sessions that want events.
     pub(crate) listening: AtomicUsize,
+    /// The store was told that somebody waits.
+    awaited: AtomicBool,
 }
 
 impl Hub {
@@ -137,6 +136,7 @@ impl Engine {
                 waits: Mutex::default(),
                 sessions: Mutex::default(),
                 listening: AtomicUsize::new(0),
+                awaited: AtomicBool::new(false),
             })
         });
         Arc::clone(hub)
@@ -184,6 +184,12 @@ impl Engine {
                 }
             }
         }
+        for hub in &hubs {
+            if hub.awaited.load(Ordering::Acquire) && hub.waits.lock().is_empty() {
+                hub.awaited.store(false, Ordering::Release);
+                self.store.await_ends(&hub.queue, false);
+            }
+        }
         next
     }
 
@@ -209,7 +215,7 @@ impl Engine {
         {
             let mut maintenance = self.maintenance.lock();
             maintenance.under_way = false;
-            let next = now + MAINTAIN_EVERY;
+            let next = now + self.store.maintain_every();
             maintenance.at = done.next_due.map_or(next, |due| due.clamp(now + 1, next));
         }
         for (queue, job) in done.dead {
@@ -238,6 +244,9 @@ impl Engine {
     /// Registers a wait. It is answered when the job ends or is found to have ended or gone.
     pub(crate) fn wait(self: &Arc<Self>, hub: &Arc<Hub>, job: JobId, mut waiter: Waiter) {
         waiter.seen |= hub.is_running(job);
+        if !hub.awaited.swap(true, Ordering::AcqRel) {
+            self.store.await_ends(&hub.queue, true);
+        }
         {
             let mut waits = hub.waits.lock();
             waits.add(job, waiter);

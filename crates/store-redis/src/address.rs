@@ -35,7 +35,8 @@ pub(crate) fn parse(url: &str) -> Result<(Address, String), String> {
             let tls = scheme.starts_with("rediss");
             let (login, hosts, path) = split(rest)?;
             let mut path = path.split('/');
-            let master = path.next().filter(|name| !name.is_empty()).ok_or("names no master: redis+sentinel://host:26379/master")?;
+            let master =
+                path.next().filter(|name| !name.is_empty()).ok_or("names no master: redis+sentinel://host:26379/master")?;
             let db = match path.next() {
                 None | Some("") => 0,
                 Some(number) => number.parse().map_err(|_| format!("has no database {number}"))?,
@@ -47,7 +48,8 @@ pub(crate) fn parse(url: &str) -> Result<(Address, String), String> {
             let tls = scheme.starts_with("rediss");
             let (login, hosts, _) = split(rest)?;
             let node = |(host, port): &(String, Option<u16>)| {
-                let info = place_of(host, port.unwrap_or(6_379), tls).into_connection_info().map_err(|error| error.to_string())?;
+                let info =
+                    place_of(host, port.unwrap_or(6_379), tls).into_connection_info().map_err(|error| error.to_string())?;
                 Ok(info.set_redis_settings(login.settings()))
             };
             Address::Cluster { nodes: hosts.iter().map(node).collect::<Result<_, String>>()? }

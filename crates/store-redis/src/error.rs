@@ -4,7 +4,6 @@ use master_agent_core::ErrorCode;
 use master_agent_store::StoreError;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-
 /// What is to be done about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cure {

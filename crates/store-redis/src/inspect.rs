@@ -129,7 +129,8 @@ impl Listing {
         let parts = value::list(found);
         let head = parts.first().map(value::list).unwrap_or_default();
         let mut last = None;
-        for (place, view) in head.get(2..).unwrap_or_default().chunks_exact(2).zip(parts.get(1).map(value::list).unwrap_or_default())
+        for (place, view) in
+            head.get(2..).unwrap_or_default().chunks_exact(2).zip(parts.get(1).map(value::list).unwrap_or_default())
         {
             last = value::integer(&place[0]).zip(value::integer(&place[1])).map(|(a, b)| Cursor(a, b));
             self.page.jobs.extend(read_view(&self.shared, view)?);

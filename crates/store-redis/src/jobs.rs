@@ -136,10 +136,8 @@ impl Shared {
         let wrong = || self.broken("the answer of a settle");
         let mut parts = value::into_list(value).into_iter();
         let settled = parts.next().ok_or_else(wrong)?;
-        let settled = value::bytes(&settled)
-            .iter()
-            .map(|code| state_of(*code).map_or(Settled::Refused, Settled::Applied))
-            .collect();
+        let settled =
+            value::bytes(&settled).iter().map(|code| state_of(*code).map_or(Settled::Refused, Settled::Applied)).collect();
         let ready = parts.next().map(|lanes| self.lanes_of(&lanes)).unwrap_or_default();
         let due = parts.next().as_ref().and_then(value::integer);
         let token = parts.next().as_ref().and_then(value::integer);
@@ -161,7 +159,13 @@ impl Shared {
         Ok(SettleReply { settled, claimed })
     }
 
-    fn read_control(&self, queue: &Queue, value: &Value, problem: &str, named: Option<&JobRef>) -> Result<Controlled, StoreError> {
+    fn read_control(
+        &self,
+        queue: &Queue,
+        value: &Value,
+        problem: &str,
+        named: Option<&JobRef>,
+    ) -> Result<Controlled, StoreError> {
         let parts = value::list(value);
         let wrong = || self.broken("the answer of a change");
         let first = parts.first().ok_or_else(wrong)?;
@@ -197,9 +201,9 @@ impl Shared {
         let wrong = || self.broken("the answer of an enqueue");
         let mut next = number(0).ok_or_else(wrong)?;
         let is_new = number(1) == Some(1);
-        let mut there = numbers[2.min(numbers.len())..].chunks_exact(2).filter_map(|pair| {
-            Some((value::integer(&pair[0])?, value::integer(&pair[1])?))
-        });
+        let mut there = numbers[2.min(numbers.len())..]
+            .chunks_exact(2)
+            .filter_map(|pair| Some((value::integer(&pair[0])?, value::integer(&pair[1])?)));
         let mut existing = there.next();
         let mut added = Vec::with_capacity(jobs);
         for place in 1..=jobs as i64 {
@@ -288,12 +292,7 @@ fn note_call(queue: &Queue, notes: &[Note], settled: Option<&[Settled]>) -> Call
 }
 
 impl Noting {
-    fn answered(
-        gather: &Mutex<Self>,
-        outcome: Result<Value, StoreError>,
-        shared: &Arc<Shared>,
-        notes: &Arc<Vec<Note>>,
-    ) {
+    fn answered(gather: &Mutex<Self>, outcome: Result<Value, StoreError>, shared: &Arc<Shared>, notes: &Arc<Vec<Note>>) {
         let (settled, failed, seen, reply) = {
             let mut all = gather.lock();
             match outcome {
@@ -538,9 +537,13 @@ impl JobStore for RedisStore {
         if queues.is_empty() {
             let call = Call::command(&[b"EXISTS", QUEUES]);
             let shared = Arc::clone(&self.shared);
-            self.link().submit(call, None, Box::new(move |outcome| {
-                Noting::answered(&gather, outcome.map(|_| Value::Nil), &shared, &notes);
-            }));
+            self.link().submit(
+                call,
+                None,
+                Box::new(move |outcome| {
+                    Noting::answered(&gather, outcome.map(|_| Value::Nil), &shared, &notes);
+                }),
+            );
         }
     }
 
@@ -557,9 +560,7 @@ impl JobStore for RedisStore {
         let (call, problem, named) = match &control {
             Control::Pause => (script(Script::Pause).with("1"), "", None),
             Control::Resume => (script(Script::Pause).with("0"), "", None),
-            Control::Drain { delayed } => {
-                (script(Script::Drain).with(flag(*delayed)).with_number(MAX_PAGE as i64), "", None)
-            }
+            Control::Drain { delayed } => (script(Script::Drain).with(flag(*delayed)).with_number(MAX_PAGE as i64), "", None),
             Control::Clean { state: JobState::Active, .. } => {
                 let problem = "active jobs cannot be cleaned; cancel them".to_owned();
                 return reply(Err(StoreError::Invalid { field: "state".to_owned(), problem }));
@@ -682,7 +683,11 @@ impl Shared {
         let is_heard = number(7).unwrap_or(0) > own;
         if self.heard.read().contains(&queue.name) != is_heard {
             let mut heard = self.heard.write();
-            if is_heard { heard.insert(Arc::clone(&queue.name)) } else { heard.remove(&queue.name) };
+            if is_heard {
+                heard.insert(Arc::clone(&queue.name))
+            } else {
+                heard.remove(&queue.name)
+            };
         }
         if parts.get(2).and_then(value::text) == Some("1") {
             // What was due is promoted; the rest of this queue's lost jobs come in the next slice.

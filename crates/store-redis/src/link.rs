@@ -201,8 +201,7 @@ impl Driver {
         let mut wait = FIRST_WAIT;
         loop {
             let address = self.address.clone();
-            let mut attempt =
-                Box::pin(tokio::time::timeout(CONNECT * 2, connect(&address, self.pushes.0.clone())));
+            let mut attempt = Box::pin(tokio::time::timeout(CONNECT * 2, connect(&address, self.pushes.0.clone())));
             let wire = {
                 loop {
                     tokio::select! {
@@ -510,7 +509,8 @@ impl Driver {
                 if known != on {
                     let mut wire = wire.clone();
                     // Not among what was sent: where it fails, the connection does, and the next one subscribes anew.
-                    start(flight, Box::pin(async move { (u64::MAX, wire.subscribe(&channel, on).await.map(|()| Value::Nil)) })).await;
+                    start(flight, Box::pin(async move { (u64::MAX, wire.subscribe(&channel, on).await.map(|()| Value::Nil)) }))
+                        .await;
                 }
             }
             Order::Close(done) => self.closing.push(done),
@@ -528,7 +528,9 @@ impl Driver {
 
 /// Begins to send: futures send when they are first asked, so each is asked once in its turn.
 async fn start(flight: &mut FuturesUnordered<Flight>, mut sending: Flight) {
-    if let std::task::Poll::Ready(outcome) = std::future::poll_fn(|context| std::task::Poll::Ready(sending.as_mut().poll(context))).await {
+    if let std::task::Poll::Ready(outcome) =
+        std::future::poll_fn(|context| std::task::Poll::Ready(sending.as_mut().poll(context))).await
+    {
         flight.push(Box::pin(std::future::ready(outcome)));
     } else {
         flight.push(sending);

@@ -91,8 +91,7 @@ impl Watchers {
 
     /// Everybody looks: notices may have been missed, or the store closes.
     pub(crate) fn wake_all(&self) {
-        let woken: Vec<_> =
-            self.inner.lock().by_space.values().flatten().map(|(.., watcher)| Arc::clone(watcher)).collect();
+        let woken: Vec<_> = self.inner.lock().by_space.values().flatten().map(|(.., watcher)| Arc::clone(watcher)).collect();
         for watcher in woken {
             watcher.appended();
         }
@@ -383,9 +382,8 @@ impl StateStore for RedisStore {
                 }
                 Some("-") => {
                     let place = number(1).and_then(|place| usize::try_from(place).ok());
-                    let refusal = place.and_then(|write| {
-                        Some(Refusal { write, reason: refused(commit.writes.get(write)?, number(2)?) })
-                    });
+                    let refusal =
+                        place.and_then(|write| Some(Refusal { write, reason: refused(commit.writes.get(write)?, number(2)?) }));
                     reply(refusal.map(Committed::Refused).ok_or_else(wrong));
                 }
                 _ => reply(Err(wrong())),
@@ -464,8 +462,9 @@ impl StateStore for RedisStore {
                     Select::Keys { .. } => {
                         std::str::from_utf8(last).ok().map(|key| Cursor { value: Vec::new(), key: key.into() })
                     }
-                    Select::Index { .. } => split_member(last)
-                        .and_then(|(value, key)| Some(Cursor { value: decode(value).ok()?, key: key.into() })),
+                    Select::Index { .. } => {
+                        split_member(last).and_then(|(value, key)| Some(Cursor { value: decode(value).ok()?, key: key.into() }))
+                    }
                 };
                 page.next = Some(cursor.ok_or_else(wrong)?);
             }

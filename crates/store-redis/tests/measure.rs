@@ -89,9 +89,14 @@ fn enqueue(store: &RedisStore, n: usize, batch: usize) {
     let mut flying = 0;
     for _ in 0..n / batch {
         let send = send.clone();
-        store.enqueue(QUEUE.into(), jobs(batch), NOW, Box::new(move |outcome| {
-            let _ = send.send(outcome.is_ok());
-        }));
+        store.enqueue(
+            QUEUE.into(),
+            jobs(batch),
+            NOW,
+            Box::new(move |outcome| {
+                let _ = send.send(outcome.is_ok());
+            }),
+        );
         flying += 1;
         if flying == 8 {
             assert!(receive.recv().expect("an answer"));
