@@ -9,7 +9,7 @@ local P = sub(KEYS[1], 1, -2)
 local client, seq = ARGV[1], ARGV[2]
 local answers = P .. 'o:' .. client
 if ARGV[3] == '1' then
-  local given = call('HGET', answers, seq % 64)
+  local given = call('HGET', answers, seq % 1024)
   if given then
     local words = {}
     for word in string.gmatch(given, '%S+') do words[#words + 1] = word end
@@ -85,7 +85,7 @@ for i = 7, #ARGV do
 end
 if jn > 0 then call('HSET', P .. 'j', unpack(jobs, 1, jn)) end
 flush_lane()
-call('HSET', answers, seq % 64, seq .. ' ' .. table.concat(answer, ' '))
+call('HSET', answers, seq % 1024, seq .. ' ' .. table.concat(answer, ' '))
 if ARGV[4] == '1' then call('EXPIRE', answers, 7200) end
 local idle = meta[1]
 if #woken > 0 and idle and idle ~= '' and idle ~= client then
