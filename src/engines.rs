@@ -30,8 +30,10 @@ pub(crate) fn session(
     if let Some(session) = open.and_then(|engine| engine.session(options.clone(), Arc::clone(outbox))) {
         return Ok(session);
     }
-    let store: Arc<dyn JobStore> = SqliteStore::new(&place.0, durability)?;
-    let engine = Engine::start(store, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+    let store = SqliteStore::new(&place.0, durability)?;
+    let jobs: Arc<dyn JobStore> = Arc::clone(&store) as Arc<dyn JobStore>;
+    let engine = Engine::start(jobs, Arc::new(SystemClock), Arc::new(SystemRandom))?;
+    engine.sweep(store);
     engines.retain(|_, engine| engine.strong_count() > 0);
     engines.insert(place, Arc::downgrade(&engine));
     engine.session(options.clone(), Arc::clone(outbox)).ok_or_else(|| std::io::Error::other("a new engine was closed"))
