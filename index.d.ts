@@ -395,8 +395,12 @@ export interface ListDocumentsOptions<M extends object = AnyMetadata> extends Ca
 	filter?: Filter<M> | undefined;
 	/** Documents of one page, 1 to 1000; 100. */
 	limit?: number | undefined;
-	/** Where the page before ended. */
+	/** Where the page before ended, in the same order. */
 	cursor?: string | undefined;
+	/** What they are ordered by; `"id"`. Documents of one time are in the order of their ids. */
+	orderBy?: "id" | "createdAt" | "updatedAt" | undefined;
+	/** Whether the last come first; `false`. */
+	descending?: boolean | undefined;
 }
 /** One page of documents. */
 export interface DocumentPage<M extends object = AnyMetadata> {
@@ -412,7 +416,7 @@ export interface GetOptions extends CallOptions {
 /** What `export` writes. */
 export interface ExportOptions<M extends object = AnyMetadata> extends CallOptions {
 	filter?: Filter<M> | undefined;
-	/** Whether vectors are written too; `false`. */
+	/** Whether passages and their vectors are written too, so that an import with the same model need not embed; `false`. */
 	vectors?: boolean | undefined;
 	onProgress?: ((progress: Progress) => void) | undefined;
 }
@@ -559,7 +563,7 @@ declare class MemoryCollection<M extends object = AnyMetadata> {
 	get(id: string, getOptions?: GetOptions): Promise<MemoryDocument<M> | null>;
 	/** The documents of some ids, in their order, `null` where there is none. */
 	getMany(ids: readonly string[], getOptions?: GetOptions): Promise<(MemoryDocument<M> | null)[]>;
-	/** One page of documents. */
+	/** One page of documents, in the order of their ids unless told otherwise. */
 	list(listOptions?: ListDocumentsOptions<M>): Promise<DocumentPage<M>>;
 	/**
 	 * All documents, page by page; those that come or go meanwhile may be missed. `timeout` is for each page.
@@ -614,8 +618,8 @@ declare class MemoryCollection<M extends object = AnyMetadata> {
 		chunks: number;
 	}>;
 	/**
-	 * Writes documents to a file as JSONL: `{ id, text, metadata, createdAt, updatedAt, expiresAt? }` a line. The file is replaced
-	 * when all is written.
+	 * Writes documents to a file as JSONL: `{ id, text, metadata, createdAt, updatedAt, expiresAt? }` a line, and with `vectors`
+	 * also `{ model, chunks: [{ start, end, vector }] }`. The file is replaced when all is written.
 	 *
 	 * @returns how many.
 	 * @throws {@link MasterAgentError} `ERR_STORE_…`, naming the file.
@@ -631,7 +635,8 @@ declare class MemoryCollection<M extends object = AnyMetadata> {
 	 */
 	lines(linesOptions?: Omit<ListDocumentsOptions<M>, "limit" | "cursor">): AsyncGenerator<string, void, undefined>;
 	/**
-	 * Adds the documents of a JSONL file, as `export` writes it. Lines that are no document are passed over and reported.
+	 * Adds the documents of a JSONL file, as `export` writes it. Lines that are no document are passed over and reported. Vectors
+	 * in it that are of this memory's model are taken as they are; what has none, or those of another model, is embedded.
 	 *
 	 * @throws {@link MasterAgentError} `ERR_STORE_…` if the file cannot be read, and what `addMany` throws.
 	 */

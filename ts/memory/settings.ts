@@ -54,7 +54,7 @@ export const SEARCH_KEYS = keys<SearchOptions>(
   "rerank",
   "candidates",
 );
-export const LIST_KEYS = keys<ListDocumentsOptions>("timeout", "signal", "filter", "limit", "cursor");
+export const LIST_KEYS = keys<ListDocumentsOptions>("timeout", "signal", "filter", "limit", "cursor", "orderBy", "descending");
 export const GET_KEYS: ReadonlySet<string> = new Set(["timeout", "signal", "vectors"]);
 export const EXPORT_KEYS = keys<ExportOptions>("timeout", "signal", "filter", "vectors", "onProgress");
 export const IMPORT_KEYS = keys<ImportOptions>("timeout", "signal", "onConflict", "dedupe", "onProgress");

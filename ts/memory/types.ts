@@ -204,8 +204,12 @@ export interface ListDocumentsOptions<M extends object = AnyMetadata> extends Ca
   filter?: Filter<M> | undefined;
   /** Documents of one page, 1 to 1000; 100. */
   limit?: number | undefined;
-  /** Where the page before ended. */
+  /** Where the page before ended, in the same order. */
   cursor?: string | undefined;
+  /** What they are ordered by; `"id"`. Documents of one time are in the order of their ids. */
+  orderBy?: "id" | "createdAt" | "updatedAt" | undefined;
+  /** Whether the last come first; `false`. */
+  descending?: boolean | undefined;
 }
 
 /** One page of documents. */
@@ -224,7 +228,7 @@ export interface GetOptions extends CallOptions {
 /** What `export` writes. */
 export interface ExportOptions<M extends object = AnyMetadata> extends CallOptions {
   filter?: Filter<M> | undefined;
-  /** Whether vectors are written too; `false`. */
+  /** Whether passages and their vectors are written too, so that an import with the same model need not embed; `false`. */
   vectors?: boolean | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
 }

@@ -37,6 +37,8 @@ const LONGEST_STEP: Duration = Duration::from_secs(10);
 const LONGEST_NAME: usize = 128;
 /// The name of the bundled model, known without loading it.
 const BUNDLED_ID: &str = "sentence-transformers/all-MiniLM-L6-v2";
+/// The length of its vectors.
+const BUNDLED_DIMENSIONS: usize = 384;
 /// The tokens of text that the bundled model sees.
 const BUNDLED_MAX_TOKENS: usize = 254;
 
@@ -120,6 +122,7 @@ fn check_collection(name: &str) -> Result<()> {
 impl Memory {
     /// Opens nothing yet: the folder and the model are touched by the first call that needs them.
     pub fn open(options: Options, emit: Emit) -> Self {
+        failure::watch_panics();
         Self {
             inner: Arc::new(Inner {
                 options,
@@ -187,20 +190,11 @@ impl Memory {
 }
 
 impl Inner {
-    /// A panic ends the call alone. LanceDB panics where a file of a table does not hold what it should.
+    /// A panic ends the call alone.
     async fn guarded(self: &Arc<Self>, head: &Head, request: &str, vectors: Option<Vec<f32>>) -> Result<Reply> {
         let answer = AssertUnwindSafe(self.answer(head, request, vectors)).catch_unwind().await;
         answer.unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            let path = Table::path_of(&self.options.folder, &head.collection);
-            Err(Error::new(
-                ErrorCode::StoreCorrupt,
-                format!(
-                    "{}: a file of the table is damaged ({}). Restore the folder from a copy, or remove it and add the documents again.",
-                    path.display(),
-                    said.unwrap_or("it cannot be read")
-                ),
-            ))
+            Err(failure::of_panic(&Table::path_of(&self.options.folder, &head.collection), panic.as_ref()))
         })
     }
 
@@ -302,6 +296,15 @@ impl Inner {
             Model::External { id, .. } => Ok(id.clone()),
             Model::Bundled { .. } if self.model.get().is_none() => Ok(BUNDLED_ID.to_owned()),
             _ => Ok(self.model().await?.id().to_owned()),
+        }
+    }
+
+    /// The length of the vectors of this memory, where it is known.
+    pub(crate) async fn dimensions(&self) -> Result<Option<usize>> {
+        match &self.options.model {
+            Model::External { dimensions, .. } => Ok(*dimensions),
+            Model::Bundled { .. } if self.model.get().is_none() => Ok(Some(BUNDLED_DIMENSIONS)),
+            _ => Ok(Some(self.model().await?.dimensions())),
         }
     }
 
@@ -476,7 +479,7 @@ impl Inner {
         now: i64,
     ) -> Result<(Vec<Prepared>, usize)> {
         let total = given.len();
-        let places = if self.is_external() {
+        let places = if self.is_external() || vectors.is_some() {
             let mut places = Vec::with_capacity(given.len());
             for (at, document) in given.iter().enumerate() {
                 let Some(chunks) = &document.chunks else {
@@ -654,7 +657,7 @@ impl Inner {
         let filter = filter_of(request.filter.as_ref())?;
         let Some(opened) = self.table(&head.collection).await? else { return answer(&json!({ "documents": [] })) };
         let (documents, cursor) =
-            documents::page(&opened.table, filter.as_ref(), request.limit, request.cursor.as_deref()).await?;
+            documents::page(&opened.table, filter.as_ref(), request.order, request.limit, request.cursor.as_deref()).await?;
         answer(&json!({ "documents": documents, "cursor": cursor }))
     }
 

@@ -116,6 +116,28 @@ pub(crate) struct List {
     pub(crate) limit: usize,
     #[serde(default)]
     pub(crate) cursor: Option<String>,
+    #[serde(flatten)]
+    pub(crate) order: Order,
+}
+
+/// The order of a list. Documents of one time are in that of their ids.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Order {
+    #[serde(default)]
+    pub order_by: OrderBy,
+    /// The last first.
+    #[serde(default)]
+    pub descending: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum OrderBy {
+    #[default]
+    Id,
+    CreatedAt,
+    UpdatedAt,
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,6 +176,8 @@ pub(crate) struct Export {
     pub(crate) path: PathBuf,
     #[serde(default)]
     pub(crate) filter: Option<Value>,
+    #[serde(default)]
+    pub(crate) vectors: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -366,6 +366,65 @@ async fn a_collection_goes_into_a_file_whole_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_export_with_vectors_is_imported_without_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("with vectors.jsonl");
+    let memory = open(&folder.path().join("one"));
+    let documents = json!([
+        { "id": "a", "text": "  the cat 🐈 sat on the mat\n", "metadata": { "n": 1 }, "expiresAt": 32_503_680_000_000_i64 },
+        { "id": "b", "text": "rockets fly to the moon" },
+    ]);
+    add(&memory, json!({}), documents).await.unwrap();
+    let written = ask(&memory, json!({ "op": "export", "path": path, "vectors": true }), None).await.unwrap();
+    assert_eq!(written["documents"], 2);
+    let lines: Vec<Value> =
+        std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["model"], lines[0]["chunks"].as_array().unwrap().len()), (&json!("words"), 1));
+    // Nothing embeds here: what is taken was in the file.
+    let other = open(&folder.path().join("two"));
+    let read = ask(&other, json!({ "op": "import", "path": path }), None).await.unwrap();
+    assert_eq!((&read["added"], &read["failed"]), (&json!(2), &json!([])));
+    let get = json!({ "op": "get", "ids": ["a", "b"], "vectors": true });
+    let (ours, theirs) = (memory.call(&get.to_string(), None).await.unwrap(), other.call(&get.to_string(), None).await.unwrap());
+    assert_eq!(ours.value, theirs.value, "texts, places, times and metadata");
+    assert_eq!(ours.vectors, theirs.vectors, "bit for bit");
+    assert_eq!(ids(&search(&other, "cat mat", json!({ "mode": "vector" })).await.unwrap())[0], "a");
+    // Without the option there are none.
+    ask(&memory, json!({ "op": "export", "path": path }), None).await.unwrap();
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("vector"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_in_a_file_that_do_not_belong_to_their_text_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.jsonl");
+    let chunk = |start, end, vector: Vec<f32>| json!({ "start": start, "end": end, "vector": vector });
+    let line = |chunks: Value| json!({ "id": "x", "text": "some text", "model": "words", "chunks": chunks }).to_string();
+    let bad = [
+        (json!([chunk(0, 9, vec![1.0; 7])]), "chunks[0].vector: must have 8 numbers"),
+        (json!([chunk(0, 9, vec![0.0; 8])]), "no direction"),
+        (json!([chunk(0, 8, vec![1.0; 8])]), "they end at 8, the text at 9"),
+        (json!([chunk(0, 99, vec![1.0; 8])]), "they end at 99"),
+        (json!([chunk(0, 3, vec![1.0; 8]), chunk(4, 9, vec![1.0; 8])]), "chunks[1]: 4..9 does not follow"),
+        (json!([chunk(-1, 9, vec![1.0; 8])]), "chunks[0]: -1..9"),
+    ];
+    let text: String = bad.iter().map(|(chunks, _)| line(chunks.clone()) + "\n").collect();
+    std::fs::write(&path, text).unwrap();
+    let memory = open(folder.path());
+    let read = ask(&memory, json!({ "op": "import", "path": path }), None).await.unwrap();
+    for (at, (_, why)) in bad.iter().enumerate() {
+        let message = read["failed"][at]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(why), "line {}: {message:?} does not say {why:?}", at + 1);
+    }
+    assert_eq!(count(&memory).await, (0, 0));
+    // Of another model, they are made anew: here, where nothing embeds, that is refused.
+    let foreign = line(json!([chunk(0, 9, vec![1.0; 8])])).replace("words", "others");
+    std::fs::write(&path, foreign).unwrap();
+    let error = ask(&memory, json!({ "op": "import", "path": path }), None).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Internal);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damage_and_rights_are_told_with_a_code_and_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let memory = open(folder.path());
