@@ -41,7 +41,8 @@ pub(crate) async fn export(inner: &Arc<Inner>, head: &Head, request: &request::E
             }
             loop {
                 let (page, next) =
-                    documents::page_of_rows(&opened.table, filter.as_ref(), Order::default(), PAGE, cursor.as_deref(), &columns).await?;
+                    documents::page_of_rows(&opened.table, filter.as_ref(), Order::default(), PAGE, cursor.as_deref(), &columns)
+                        .await?;
                 for rows in &page {
                     let document = documents::stored(rows)?;
                     let mut line = documents::Line::new(&document);
