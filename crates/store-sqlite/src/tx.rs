@@ -29,6 +29,9 @@ static DEFAULT_POLICY: LazyLock<Arc<JobPolicy>> = LazyLock::new(|| Arc::new(JobP
 
 const MAX_POLICIES: usize = 256;
 
+/// No version of the file.
+const UNKNOWN: i64 = -1;
+
 /// How long after the last write of another process one is taken to be there: it may come and go unseen by `peers`.
 const OTHERS_STAY: Duration = Duration::from_secs(60);
 
@@ -50,8 +53,9 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// Forgets everything. Who wrote since then is not known, and taken to be another process.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { data_version: UNKNOWN, ..Self::default() };
     }
 
     /// At the start of a transaction: forgets what another process may have changed.
