@@ -1,7 +1,7 @@
 //! The memory that JavaScript holds: texts and numbers in, a promise of texts and numbers out.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Once, OnceLock, Weak};
 
 use master_agent_core::ErrorCode;
 use master_agent_memory::{Emit, Options, Reply};
@@ -21,14 +21,18 @@ const STACK: usize = 8 << 20;
 /// The name of those threads.
 const THREAD: &str = "master-agent-memory";
 
-/// A panic on our threads becomes the error of a call: it is not printed besides.
+/// A panic on our threads becomes the error of a call: it is not printed besides. Set before a memory is opened, which
+/// looks at panics before they come here.
 fn quiet_panics() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().name() != Some(THREAD) {
-            before(panic);
-        }
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() != Some(THREAD) {
+                before(panic);
+            }
+        }));
+    });
 }
 
 /// The runtime of all memories of the process, made by the first call: importing the package starts no thread.
@@ -37,7 +41,6 @@ fn runtime() -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    quiet_panics();
     let made = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name(THREAD)
@@ -84,6 +87,7 @@ impl Memory {
         });
         let inner = guarded(|| {
             let options: Options = serde_json::from_str(&options).map_err(|error| Fault::unreadable("options", &error))?;
+            quiet_panics();
             Ok(Arc::new(master_agent_memory::Memory::open(options, emit)))
         })?;
         // An environment can end without its objects being finalised first: a worker thread that is terminated.
