@@ -465,6 +465,8 @@ export interface MemoryStats {
 	readonly deletedRows: number;
 	/** Passages that no index has yet: they are found by a scan. */
 	readonly unindexedRows: number;
+	/** Passages whose vectors this process has in memory. */
+	readonly cachedChunks: number;
 	readonly indexes: readonly {
 		readonly name: string;
 		readonly type: string;
@@ -504,6 +506,8 @@ export interface MemoryOptions<M extends object = AnyMetadata> extends Collectio
 	readOnly?: boolean | undefined;
 	/** Whether this process keeps up indexes and files in the background; `true`. */
 	maintenance?: boolean | undefined;
+	/** Bytes of vectors that are kept in memory, over all collections, for searches several times as fast; 1 GiB, some 1.2 million passages. */
+	cacheBytes?: number | undefined;
 	/** The file of ONNX Runtime; the one that comes with the package. */
 	runtime?: string | undefined;
 	/** The folder where models are kept that are fetched; `APP_DATA_DIR/models`, else `./data/models`. */
@@ -603,6 +607,11 @@ declare class MemoryCollection<M extends object = AnyMetadata> {
 	count(filter?: Filter<M>, countOptions?: CallOptions): Promise<number>;
 	/** Sizes, indexes and the model of the collection. */
 	stats(statsOptions?: CallOptions): Promise<MemoryStats>;
+	/**
+	 * Loads the model and reads the vectors into memory, so that the first searches are as fast as the others: for the start of a server.
+	 * Returns how many passages are in memory: none when the collection takes more than `cacheBytes`.
+	 */
+	warm(warmOptions?: CallOptions): Promise<number>;
 	/** Compacts files, builds and completes indexes, and removes old versions, now rather than in the background. */
 	optimize(optimizeOptions?: LongCallOptions): Promise<void>;
 	/** Removes documents whose time is over, now rather than in the background. They are not found in any case. */

@@ -401,6 +401,14 @@ export class MemoryCollection<M extends object = AnyMetadata> {
     return this.#ask("stats", statsOptions);
   }
 
+  /**
+   * Loads the model and reads the vectors into memory, so that the first searches are as fast as the others: for the start of a server.
+   * Returns how many passages are in memory: none when the collection takes more than `cacheBytes`.
+   */
+  async warm(warmOptions?: CallOptions): Promise<number> {
+    return (await this.#ask<{ chunks: number }>("warm", warmOptions)).chunks;
+  }
+
   /** Compacts files, builds and completes indexes, and removes old versions, now rather than in the background. */
   async optimize(optimizeOptions?: LongCallOptions): Promise<void> {
     await this.#long("optimize", optimizeOptions);

@@ -279,6 +279,8 @@ export interface MemoryStats {
   readonly deletedRows: number;
   /** Passages that no index has yet: they are found by a scan. */
   readonly unindexedRows: number;
+  /** Passages whose vectors this process has in memory. */
+  readonly cachedChunks: number;
   readonly indexes: readonly { readonly name: string; readonly type: string; readonly rows: number }[];
   /** The id of the model that made its vectors. */
   readonly model: string;
@@ -317,6 +319,8 @@ export interface MemoryOptions<M extends object = AnyMetadata> extends Collectio
   readOnly?: boolean | undefined;
   /** Whether this process keeps up indexes and files in the background; `true`. */
   maintenance?: boolean | undefined;
+  /** Bytes of vectors that are kept in memory, over all collections, for searches several times as fast; 1 GiB, some 1.2 million passages. */
+  cacheBytes?: number | undefined;
   /** The file of ONNX Runtime; the one that comes with the package. */
   runtime?: string | undefined;
   /** The folder where models are kept that are fetched; `APP_DATA_DIR/models`, else `./data/models`. */

@@ -375,6 +375,7 @@ pub(crate) async fn stats(table: &Table, now: i64) -> Result<Stats> {
         fragments: dataset.count_fragments(),
         deleted_rows: dataset.count_deleted_rows().await.map_err(failed)?,
         unindexed_rows: states.iter().map(|state| state.behind).max().unwrap_or_default(),
+        cached_chunks: table.cached(&dataset),
         indexes: states
             .into_iter()
             .map(|state| IndexFacts { kind: kind(&state.name).to_owned(), name: state.name, rows: state.rows })

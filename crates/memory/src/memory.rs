@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::request::{self, Added, ChunkOptions, Document, Head, Mode, Model, Options, Reply};
 use crate::search::{self, Query};
+use crate::table::resident::Budget;
 use crate::table::rows;
 use crate::table::upkeep::{self, Bell};
 use crate::table::write::{Change, Conflict, Done, Patch, Prepared, Writer};
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     counter: OnceCell<Arc<tokenizers::Tokenizer>>,
     rerankers: Mutex<HashMap<String, Arc<Reranker>>>,
     open: tokio::sync::Mutex<HashMap<String, Arc<Opened>>>,
+    budget: Arc<Budget>,
     calls: Mutex<HashMap<u32, oneshot::Sender<()>>>,
     /// Reindexing with vectors from outside, by collection.
     pub(crate) rebuilds: tokio::sync::Mutex<HashMap<String, documents::Rebuild>>,
@@ -83,6 +85,7 @@ impl Drop for Opened {
         if let Some(task) = self.caretaker.lock().take() {
             task.abort();
         }
+        self.table.residents.lock().stop();
     }
 }
 
@@ -125,6 +128,7 @@ impl Memory {
         failure::watch_panics();
         Self {
             inner: Arc::new(Inner {
+                budget: Arc::new(Budget::new(options.cache_bytes)),
                 options,
                 emit,
                 connection: tokio::sync::Mutex::default(),
@@ -177,6 +181,7 @@ impl Memory {
         let opened: Vec<Arc<Opened>> = self.inner.open.lock().await.drain().map(|(_, opened)| opened).collect();
         for one in opened {
             one.bell.stop();
+            one.table.residents.lock().stop();
             let task = one.caretaker.lock().take();
             // A step that takes longer is given up: what it has written is not part of the table yet.
             if let Some(mut task) = task
@@ -214,6 +219,7 @@ impl Inner {
             "drop" => self.drop_collection(head).await,
             "stats" => self.stats(head).await,
             "optimize" => self.optimize(head).await,
+            "warm" => self.warm(head).await,
             "reindex" => documents::reindex(self, head, &read(request)?).await.and_then(|facts| answer(&facts)),
             "reindexRead" => self.list(head, &read(request)?).await,
             "reindexWrite" => documents::rebuild(self, head, read(request)?, vectors).await.and_then(|facts| answer(&facts)),
@@ -326,7 +332,7 @@ impl Inner {
         if !Table::is_there(&Table::path_of(&self.options.folder, name))? {
             return Ok(None);
         }
-        let table = Table::open(&self.connection().await?, &self.options.folder, name).await?;
+        let table = Table::open(&self.connection().await?, &self.options.folder, name, &self.budget).await?;
         let Some(table) = table else { return Ok(None) };
         let opened = self.attend(table);
         open.insert(name.to_owned(), Arc::clone(&opened));
@@ -346,7 +352,7 @@ impl Inner {
         if let Some(opened) = open.get(name) {
             return Ok(Arc::clone(opened));
         }
-        let table = Table::create(&self.connection().await?, folder, name, &model, dimensions).await?;
+        let table = Table::create(&self.connection().await?, folder, name, &model, dimensions, &self.budget).await?;
         let opened = self.attend(table);
         open.insert(name.to_owned(), Arc::clone(&opened));
         drop(open);
@@ -789,6 +795,7 @@ impl Inner {
                 fragments: 0,
                 deleted_rows: 0,
                 unindexed_rows: 0,
+                cached_chunks: 0,
                 indexes: Vec::new(),
                 model,
                 dimensions: 0,
@@ -802,6 +809,24 @@ impl Inner {
         self.sweep_collection(&head.collection).await?;
         let steps = upkeep::bring_up(&opened.table, true, true, &opened.bell).await?;
         answer(&json!({ "steps": steps }))
+    }
+
+    async fn warm(self: &Arc<Self>, head: &Head) -> Result<Reply> {
+        let table = async {
+            let Some(opened) = self.table(&head.collection).await? else { return Ok(0) };
+            self.check_model(&opened, None).await?;
+            let dataset = opened.table.snapshot().await?;
+            opened.table.warm(&dataset).await?;
+            Ok(opened.table.cached(&dataset))
+        };
+        let model = async {
+            if !self.is_external() {
+                self.model().await?;
+            }
+            Ok(())
+        };
+        let (chunks, ()) = futures::try_join!(table, model)?;
+        answer(&json!({ "chunks": chunks }))
     }
 
     async fn sweep(self: &Arc<Self>, head: &Head) -> Result<Reply> {

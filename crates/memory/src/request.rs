@@ -25,6 +25,9 @@ pub struct Options {
     /// Whether indexes and files are kept up in the background.
     #[serde(default = "yes")]
     pub maintenance: bool,
+    /// Bytes of passages that are kept in memory, over all collections.
+    #[serde(default = "cache_bytes")]
+    pub cache_bytes: usize,
 }
 
 /// What turns texts into vectors.
@@ -53,6 +56,11 @@ pub enum Model {
         #[serde(default)]
         max_tokens: Option<usize>,
     },
+}
+
+/// Some 1.2 million vectors of 384 numbers.
+fn cache_bytes() -> usize {
+    1 << 30
 }
 
 fn yes() -> bool {
@@ -378,6 +386,7 @@ pub(crate) struct Stats {
     pub fragments: usize,
     pub deleted_rows: usize,
     pub unindexed_rows: usize,
+    pub cached_chunks: usize,
     pub indexes: Vec<IndexFacts>,
     pub model: String,
     pub dimensions: usize,

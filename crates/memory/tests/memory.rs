@@ -35,6 +35,16 @@ fn open(folder: &Path) -> Memory {
     open_as(folder, "words", false)
 }
 
+/// Keeps no more than so many bytes of passages in memory.
+fn open_with(folder: &Path, cache_bytes: usize) -> Memory {
+    let options: Options = serde_json::from_value(json!({
+        "folder": folder, "maintenance": false, "cacheBytes": cache_bytes,
+        "model": { "kind": "external", "id": "words", "dimensions": DIMENSIONS },
+    }))
+    .unwrap();
+    Memory::open(options, Arc::new(|_| {}))
+}
+
 async fn ask(memory: &Memory, request: Value, vectors: Option<Vec<f32>>) -> Result<Value, Error> {
     let reply = memory.call(&request.to_string(), vectors).await?;
     Ok(serde_json::from_str(&reply.value).unwrap())
@@ -102,6 +112,19 @@ async fn what_is_added_is_found_at_once_by_meaning_and_by_words() {
     assert_eq!(ask(&memory, json!({ "op": "count" }), None).await.unwrap_err().code(), ErrorCode::Closed);
     let again = open(folder.path());
     assert_eq!(count(&again).await, (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_version_that_was_never_finished_is_no_table() {
+    let folder = tempfile::tempdir().unwrap();
+    // What a process leaves that is killed before it gives the file its name.
+    let versions = folder.path().join("documents.lance/_versions");
+    std::fs::create_dir_all(&versions).unwrap();
+    std::fs::write(versions.join("18446744073709551614.manifest#1"), b"half").unwrap();
+    let memory = open(folder.path());
+    assert!(search(&memory, "anything", json!({})).await.unwrap().is_empty());
+    add(&memory, json!({}), json!([{ "id": "a", "text": "the cat sat" }])).await.unwrap();
+    assert_eq!(ids(&search(&memory, "cat", json!({})).await.unwrap()), ["a"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -422,6 +445,81 @@ async fn vectors_in_a_file_that_do_not_belong_to_their_text_are_refused() {
     std::fs::write(&path, foreign).unwrap();
     let error = ask(&memory, json!({ "op": "import", "path": path }), None).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Internal);
+}
+
+/// A direction of its own for every text.
+fn apart(random: &mut fastrand::Rng) -> Vec<f32> {
+    let vector: Vec<f32> = (0..DIMENSIONS).map(|_| random.f32() - 0.5).collect();
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    vector.iter().map(|value| value / length).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passages_in_memory_and_on_disk_answer_alike_whatever_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (warm, cold) = (open(folder.path()), open_with(folder.path(), 0));
+    let mut random = fastrand::Rng::with_seed(11);
+    for round in 0..16 {
+        let (mut documents, mut vectors) = (Vec::new(), Vec::new());
+        for _ in 0..random.usize(1..400) {
+            // Ids come again: what was there is replaced.
+            let (id, word) = (random.u32(0..3_000), random.u32(0..50));
+            let text = format!("w{word} of round{round}");
+            let chunks = [json!({ "start": 0, "end": text.len() })];
+            let metadata = json!({ "group": id % 10, "round": round });
+            documents.push(json!({ "id": id.to_string(), "text": text, "metadata": metadata, "chunks": chunks }));
+            vectors.extend(apart(&mut random));
+        }
+        ask(&warm, json!({ "op": "add", "documents": documents }), Some(vectors)).await.unwrap();
+        match random.u8(0..4) {
+            0 => drop(ask(&warm, json!({ "op": "optimize" }), None).await.unwrap()),
+            1 => drop(ask(&cold, json!({ "op": "delete", "filter": { "group": random.u32(0..10) } }), None).await.unwrap()),
+            _ => {}
+        }
+        for filter in [Value::Null, json!({ "group": 3 }), json!({ "round": { "gte": 3 }, "group": { "lt": 8 } })] {
+            for mode in ["vector", "hybrid", "text"] {
+                let query = json!({ "op": "search", "query": "w7 w8 round2", "limit": 12, "mode": mode, "filter": filter });
+                let vector = apart(&mut random);
+                let (here, there) =
+                    (ask(&warm, query.clone(), Some(vector.clone())).await, ask(&cold, query, Some(vector)).await);
+                let (here, there) = (here.unwrap(), there.unwrap());
+                let (here, there) = (here["hits"].as_array().unwrap(), there["hits"].as_array().unwrap());
+                let place = format!("round {round}, {mode}, {filter}");
+                assert_eq!(here.len(), there.len(), "{place}");
+                for (left, right) in here.iter().zip(there) {
+                    // Vectors in memory are exact to five digits.
+                    for score in ["/score", "/scores/vector", "/scores/text"] {
+                        let number = |hit: &Value| hit.pointer(score).and_then(Value::as_f64);
+                        let apart = number(left).zip(number(right)).map(|(left, right)| (left - right).abs());
+                        assert!(apart.is_none_or(|apart| apart < 1e-3), "{place}, {score}: {left} {right}");
+                        assert_eq!(number(left).is_some(), number(right).is_some(), "{place}, {score}");
+                    }
+                    for fact in ["id", "text", "metadata", "chunk", "chunks", "createdAt", "updatedAt"] {
+                        assert_eq!(left[fact], right[fact], "{place}, {fact}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collections_share_the_room_in_memory_and_none_is_searched_wrongly_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Room for some thirty passages of this width: one collection at a time.
+    let memory = open_with(folder.path(), 3_000);
+    for name in ["one", "two", "three"] {
+        let documents: Vec<Value> =
+            (0..20).map(|n| json!({ "id": format!("{name} {n}"), "text": format!("{name} number{n}") })).collect();
+        add(&memory, json!({ "collection": name }), json!(documents)).await.unwrap();
+    }
+    for _ in 0..3 {
+        for name in ["one", "two", "three"] {
+            let hits = search(&memory, &format!("{name} number7"), json!({ "collection": name })).await.unwrap();
+            assert_eq!(ids(&hits)[0], format!("{name} 7"));
+            assert!(ids(&hits).iter().all(|id| id.starts_with(name)), "{hits:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
