@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,8 @@ use crate::table::write::{Change, Conflict, Done, Patch, Prepared, Writer};
 use crate::table::{Table, failure};
 use crate::{documents, jsonl, text};
 
+/// Part of the name of a collection that was dropped, until its files are removed.
+const DROPPED: &str = ".dropped-";
 /// Bytes of indexes, and of facts about files, that stay in memory.
 const INDEX_CACHE: usize = 1 << 30;
 const METADATA_CACHE: usize = 128 << 20;
@@ -106,6 +108,18 @@ pub(crate) fn now() -> i64 {
 /// The filter of a request; one without conditions is none.
 pub(crate) fn filter_of(given: Option<&Value>) -> Result<Option<Filter>> {
     Ok(given.map(Filter::parse).transpose()?.filter(|filter| !filter.is_empty()))
+}
+
+/// Removes what was dropped, also by a process that ended before it had removed it.
+fn remove_dropped(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.contains(DROPPED) {
+            // What cannot be removed now is tried again by the next drop.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn check_collection(name: &str) -> Result<()> {
@@ -777,6 +791,17 @@ impl Inner {
         }
         self.forget(&head.collection).await;
         let _lock = crate::table::lock::LockFile::new(&self.options.folder, &head.collection, "write").lock().await?;
+        // Under another name it is gone for everybody at once; file by file, a reader would find it damaged for a while.
+        let gone = self.options.folder.join(format!(".{}{DROPPED}{}", head.collection, uuid::Uuid::now_v7()));
+        if std::fs::rename(&path, &gone).is_ok() {
+            let folder = self.options.folder.clone();
+            run_blocking(move || {
+                remove_dropped(&folder);
+                Ok(())
+            })
+            .await?;
+            return answer(&json!({ "dropped": true }));
+        }
         match self.connection().await?.drop_table(&head.collection, &[]).await {
             Ok(()) => answer(&json!({ "dropped": true })),
             Err(lancedb::Error::TableNotFound { .. }) => answer(&json!({ "dropped": false })),

@@ -323,6 +323,21 @@ async fn collections_are_apart_and_are_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_dropped_collection_leaves_is_removed_by_the_next_drop() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join(".documents.dropped-by-one-that-was-killed");
+    std::fs::create_dir_all(left.join("data")).unwrap();
+    let memory = open(folder.path());
+    add(&memory, json!({}), json!([{ "id": "a", "text": "the cat sat" }])).await.unwrap();
+    assert_eq!(ask(&memory, json!({ "op": "collections" }), None).await.unwrap()["collections"].as_array().unwrap().len(), 1);
+    assert_eq!(ask(&memory, json!({ "op": "drop" }), None).await.unwrap()["dropped"], true);
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let there = |part: &str| names.iter().any(|name: &std::ffi::OsString| name.to_string_lossy().contains(part));
+    assert!(!there(".dropped-") && !there("documents.lance"), "{names:?}");
+    assert!(search(&memory, "cat", json!({})).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_model_is_refused_until_the_collection_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let old = open_as(folder.path(), "old", false);
