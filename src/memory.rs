@@ -1,8 +1,10 @@
 //! The memory that JavaScript holds: texts and numbers in, a promise of texts and numbers out.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Once, OnceLock, Weak};
 
+use futures::FutureExt;
 use master_agent_core::ErrorCode;
 use master_agent_memory::{Emit, Options, Reply};
 use napi::bindgen_prelude::{Env, Error, Float32Array, Float32ArraySlice, Function, Object, Result};
@@ -141,10 +143,11 @@ fn promise<'env>(
 ) -> Result<Object<'env>> {
     let runtime = runtime()?;
     let (deferred, promise) = env.create_deferred::<MemoryReply, Resolve>()?;
-    let work = runtime.spawn(work);
     runtime.spawn(async move {
-        let outcome =
-            work.await.unwrap_or_else(|_| Err(Fault::new(ErrorCode::Internal, "the addon panicked; please report this")));
+        let outcome = AssertUnwindSafe(work)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Fault::new(ErrorCode::Internal, "the addon panicked; please report this")));
         deferred.resolve(Box::new(move |_| Ok(MemoryReply::from(outcome))));
     });
     Ok(promise)
