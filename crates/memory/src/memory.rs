@@ -21,7 +21,7 @@ use crate::embed::{self, Embedder, ModelOptions, ModelSource, Reranker, Urgency}
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::request::{self, Added, ChunkOptions, Document, Head, Mode, Model, Options, Reply};
-use crate::search::{self, Query};
+use crate::search::{self, Found, Query, Vector};
 use crate::table::resident::Budget;
 use crate::table::rows;
 use crate::table::upkeep::{self, Bell};
@@ -592,8 +592,8 @@ impl Inner {
         let filter = filter_of(request.filter.as_ref())?;
         let text = request.query.as_deref();
         let wants_vector = request.mode != Mode::Text;
-        let table = async { self.table(&head.collection).await };
-        let embedding = async {
+        let width = vector.as_ref().map(Vec::len);
+        let vector = Vector::new(async {
             match (vector, text) {
                 (Some(vector), _) => {
                     let width = vector.len();
@@ -605,16 +605,10 @@ impl Inner {
                 }
                 _ => Ok(None),
             }
-        };
-        let (opened, vector) = futures::try_join!(table, embedding)?;
-        let Some(opened) = opened else { return answer(&json!({ "hits": [] })) };
-        self.check_model(&opened, vector.as_ref().map(Vec::len)).await?;
-        if request.limit == 0 {
-            return answer(&json!({ "hits": [] }));
-        }
+        });
         let query = Query {
             text,
-            vector: vector.as_deref(),
+            vector: &vector,
             mode: request.mode,
             limit: request.limit,
             offset: request.offset,
@@ -625,23 +619,33 @@ impl Inner {
             vectors: request.vectors,
             now: now(),
         };
-        let found = match search::search(&opened.table, &query).await {
-            Ok(found) => found,
-            // Another process dropped the table, and perhaps made it anew, since it was looked at.
-            Err(error) if matches!(error.code(), ErrorCode::StoreCorrupt | ErrorCode::StoreConflict) => {
-                if opened.table.newest().await.is_ok() {
-                    return Err(error);
-                }
-                self.forget(&head.collection).await;
-                let Some(opened) = self.table(&head.collection).await? else { return answer(&json!({ "hits": [] })) };
-                self.check_model(&opened, vector.as_ref().map(Vec::len)).await?;
-                search::search(&opened.table, &query).await?
-            }
-            Err(error) => return Err(error),
-        };
+        let (_, found) = futures::try_join!(vector.get(), self.found(head, &query, width))?;
         let mut reply = answer(&json!({ "hits": found.hits }))?;
         reply.vectors = request.vectors.then_some(found.vectors);
         Ok(reply)
+    }
+
+    /// Searches a collection for vectors of `width` numbers, if that is known.
+    async fn found(self: &Arc<Self>, head: &Head, query: &Query<'_, '_>, width: Option<usize>) -> Result<Found> {
+        for again in [false, true] {
+            let Some(opened) = self.table(&head.collection).await? else { break };
+            self.check_model(&opened, width).await?;
+            if query.limit == 0 {
+                break;
+            }
+            match search::search(&opened.table, query).await {
+                // Another process dropped the table, and perhaps made it anew, since it was looked at.
+                Err(error)
+                    if !again
+                        && matches!(error.code(), ErrorCode::StoreCorrupt | ErrorCode::StoreConflict)
+                        && opened.table.newest().await.is_err() =>
+                {
+                    self.forget(&head.collection).await;
+                }
+                found => return found,
+            }
+        }
+        Ok(Found::default())
     }
 
     async fn get(self: &Arc<Self>, head: &Head, request: &request::Get) -> Result<Reply> {

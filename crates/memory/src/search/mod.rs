@@ -12,13 +12,17 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Float32Array, RecordBatch};
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
 use lance::dataset::scanner::{RowAddrMask, RowAddrTreeMap, Scanner};
 use lance::dataset::{Dataset, ProjectionRequest};
 use lance_index::scalar::FullTextSearchQuery;
 use lance_index::scalar::inverted::query::MatchQuery;
 use lance_linalg::distance::MetricType;
 use lance_select::RowSetOps;
+use master_agent_core::ErrorCode;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -43,10 +47,31 @@ const SHARE: usize = 150_000;
 const AT_ONCE: usize = 2_000;
 const MOST_THREADS: usize = 4;
 
-/// A search whose query has its vector.
-pub(crate) struct Query<'a> {
+/// The vector of a query, which is worked out while words are looked up.
+pub(crate) struct Vector<'a> {
+    known: OnceCell<Option<Vec<f32>>>,
+    making: Mutex<Option<BoxFuture<'a, Result<Option<Vec<f32>>>>>>,
+}
+
+impl<'a> Vector<'a> {
+    pub(crate) fn new(making: impl Future<Output = Result<Option<Vec<f32>>>> + Send + 'a) -> Self {
+        Self { known: OnceCell::new(), making: Mutex::new(Some(making.boxed())) }
+    }
+
+    /// The vector, when it is there; `None` when the search has none.
+    pub(crate) async fn get(&self) -> Result<Option<&[f32]>> {
+        let known = self.known.get_or_try_init(|| async {
+            let making = self.making.lock().take();
+            making.ok_or_else(|| Error::new(ErrorCode::Internal, "the vector of the query could not be made"))?.await
+        });
+        Ok(known.await?.as_deref())
+    }
+}
+
+/// What is searched for.
+pub(crate) struct Query<'a, 'v> {
     pub(crate) text: Option<&'a str>,
-    pub(crate) vector: Option<&'a [f32]>,
+    pub(crate) vector: &'a Vector<'v>,
     pub(crate) mode: Mode,
     pub(crate) limit: usize,
     pub(crate) offset: usize,
@@ -60,12 +85,13 @@ pub(crate) struct Query<'a> {
 }
 
 /// What was found, and its vectors when they were asked for.
+#[derive(Default)]
 pub(crate) struct Found {
     pub(crate) hits: Vec<Hit>,
     pub(crate) vectors: Vec<f32>,
 }
 
-pub(crate) async fn search(table: &Arc<Table>, query: &Query<'_>) -> Result<Found> {
+pub(crate) async fn search(table: &Arc<Table>, query: &Query<'_, '_>) -> Result<Found> {
     let dataset = table.snapshot().await?;
     // The words alone need no vectors.
     let passages = table.passages(&dataset, query.mode != Mode::Text).await?;
@@ -77,7 +103,7 @@ pub(crate) async fn search(table: &Arc<Table>, query: &Query<'_>) -> Result<Foun
     found
 }
 
-async fn search_in(table: &Table, dataset: &Arc<Dataset>, passages: Option<&Passages>, query: &Query<'_>) -> Result<Found> {
+async fn search_in(table: &Table, dataset: &Arc<Dataset>, passages: Option<&Passages>, query: &Query<'_, '_>) -> Result<Found> {
     let wanted = query.offset.saturating_add(query.limit);
     let mut mask = match query.filter {
         Some(filter) => Some(table.matching(dataset, Some(filter), None).await?),
@@ -111,7 +137,7 @@ async fn candidates(
     table: &Table,
     dataset: &Arc<Dataset>,
     passages: Option<&Passages>,
-    query: &Query<'_>,
+    query: &Query<'_, '_>,
     depth: usize,
     mask: Option<&RowAddrTreeMap>,
 ) -> Result<Vec<Candidate>> {
@@ -120,14 +146,14 @@ async fn candidates(
     }
     let visible = table.visible(dataset, mask).await?;
     let by_vector = async {
-        match (query.vector, passages) {
-            (Some(vector), Some(passages)) if query.mode != Mode::Text => near(passages, &visible, vector, depth).await,
-            (Some(vector), None) if query.mode != Mode::Text => {
-                // The fusion computes the cosines itself.
-                nearest(table, dataset, vector, depth, mask, query.mode == Mode::Vector).await
-            }
-            _ => Ok(Vec::new()),
-        }
+        let vector = if query.mode == Mode::Text { None } else { query.vector.get().await? };
+        let found = match (vector, passages) {
+            (Some(vector), Some(passages)) => near(passages, &visible, vector, depth).await?,
+            // The fusion computes the cosines itself.
+            (Some(vector), None) => nearest(table, dataset, vector, depth, mask, query.mode == Mode::Vector).await?,
+            (None, _) => Vec::new(),
+        };
+        Ok((vector, found))
     };
     let by_text = async {
         match query.text {
@@ -135,8 +161,8 @@ async fn candidates(
             _ => Ok(Vec::new()),
         }
     };
-    let (near, matching) = futures::try_join!(by_vector, by_text)?;
-    match (query.mode, query.vector) {
+    let ((vector, near), matching) = futures::try_join!(by_vector, by_text)?;
+    match (query.mode, vector) {
         (Mode::Vector, _) => Ok(fuse::vector(near)),
         (Mode::Hybrid, Some(vector)) => {
             let identifiers = query.text.map(text::identifiers).unwrap_or_default();
@@ -148,7 +174,7 @@ async fn candidates(
 }
 
 /// Makes the scores of what was chosen into 0 to 1, and leaves out what is below the least that was asked for.
-fn scale(query: &Query<'_>, chosen: &mut Chosen, least: f32) -> Result<()> {
+fn scale(query: &Query<'_, '_>, chosen: &mut Chosen, least: f32) -> Result<()> {
     if let (Some((first, row)), false) = (chosen.first(), query.mode == Mode::Vector) {
         let covered = covered(query.text, first, row)?;
         let (evidence, least) = match first.vector {
@@ -352,7 +378,7 @@ async fn choose(
     table: &Table,
     dataset: &Arc<Dataset>,
     passages: Option<&Passages>,
-    query: &Query<'_>,
+    query: &Query<'_, '_>,
     candidates: Vec<Candidate>,
     wanted: usize,
 ) -> Result<(Chosen, bool)> {
@@ -380,7 +406,7 @@ async fn choose(
     Ok((chosen, expired))
 }
 
-async fn finish(table: &Table, dataset: &Arc<Dataset>, query: &Query<'_>, chosen: Chosen) -> Result<Found> {
+async fn finish(table: &Table, dataset: &Arc<Dataset>, query: &Query<'_, '_>, chosen: Chosen) -> Result<Found> {
     let chosen: Chosen = chosen.into_iter().skip(query.offset).take(query.limit).collect();
     let mut around = neighbours(table, dataset, query, &chosen).await?;
     let vectors = if query.vectors {
@@ -411,7 +437,7 @@ async fn finish(table: &Table, dataset: &Arc<Dataset>, query: &Query<'_>, chosen
 async fn neighbours(
     table: &Table,
     dataset: &Arc<Dataset>,
-    query: &Query<'_>,
+    query: &Query<'_, '_>,
     chosen: &[(Candidate, Row)],
 ) -> Result<Vec<Option<Neighbours>>, Error> {
     if query.neighbours == 0 {
