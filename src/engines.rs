@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use master_agent_core::{SystemClock, SystemRandom};
 use master_agent_queue::{Engine, Outbox, Session, SessionOptions};
+use master_agent_store::state::StateStore;
 use master_agent_store::{JobStore, StoreError};
 use master_agent_store_redis::{Notice, Options, RedisStore};
 use master_agent_store_sqlite::{Durability, SqliteStore};
@@ -44,19 +45,24 @@ pub(crate) fn session(
     if let Some(session) = open.and_then(|engine| engine.session(options.clone(), Arc::clone(outbox))) {
         return Ok(session);
     }
-    let store: Arc<dyn JobStore> = match (&place, target) {
-        (Place::Folder(folder, _), Target::Folder(_, durability)) => SqliteStore::new(folder, *durability).map_err(failed)?,
+    let (store, state): (Arc<dyn JobStore>, Arc<dyn StateStore>) = match (&place, target) {
+        (Place::Folder(folder, _), Target::Folder(_, durability)) => {
+            let store = SqliteStore::new(folder, *durability).map_err(failed)?;
+            (Arc::clone(&store) as Arc<dyn JobStore>, store)
+        }
         (_, Target::Redis(url, timeout)) => {
             let on_notice = Box::new(move |notice| {
                 if let Notice::Warning(text) = notice {
                     on_warning(text);
                 }
             });
-            RedisStore::new(url, Options { timeout: Some(*timeout), on_notice: Some(on_notice) })?
+            let store = RedisStore::new(url, Options { timeout: Some(*timeout), on_notice: Some(on_notice) })?;
+            (Arc::clone(&store) as Arc<dyn JobStore>, store)
         }
         _ => return Err(StoreError::Closed),
     };
     let engine = Engine::start(store, Arc::new(SystemClock), Arc::new(SystemRandom)).map_err(failed)?;
+    engine.sweep(state);
     engines.retain(|_, engine| engine.strong_count() > 0);
     engines.insert(place, Arc::downgrade(&engine));
     engine.session(options.clone(), Arc::clone(outbox)).ok_or(StoreError::Closed)

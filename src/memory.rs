@@ -1,8 +1,10 @@
 //! The memory that JavaScript holds: texts and numbers in, a promise of texts and numbers out.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock, Weak};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Once, OnceLock, Weak};
 
+use futures::FutureExt;
 use master_agent_core::ErrorCode;
 use master_agent_memory::{Emit, Options, Reply};
 use napi::bindgen_prelude::{Env, Error, Float32Array, Float32ArraySlice, Function, Object, Result};
@@ -21,14 +23,18 @@ const STACK: usize = 8 << 20;
 /// The name of those threads.
 const THREAD: &str = "master-agent-memory";
 
-/// A panic on our threads becomes the error of a call: it is not printed besides.
+/// A panic on our threads becomes the error of a call: it is not printed besides. Set before a memory is opened, which
+/// looks at panics before they come here.
 fn quiet_panics() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().name() != Some(THREAD) {
-            before(panic);
-        }
-    }));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() != Some(THREAD) {
+                before(panic);
+            }
+        }));
+    });
 }
 
 /// The runtime of all memories of the process, made by the first call: importing the package starts no thread.
@@ -37,7 +43,6 @@ fn runtime() -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    quiet_panics();
     let made = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name(THREAD)
@@ -84,6 +89,7 @@ impl Memory {
         });
         let inner = guarded(|| {
             let options: Options = serde_json::from_str(&options).map_err(|error| Fault::unreadable("options", &error))?;
+            quiet_panics();
             Ok(Arc::new(master_agent_memory::Memory::open(options, emit)))
         })?;
         // An environment can end without its objects being finalised first: a worker thread that is terminated.
@@ -137,10 +143,11 @@ fn promise<'env>(
 ) -> Result<Object<'env>> {
     let runtime = runtime()?;
     let (deferred, promise) = env.create_deferred::<MemoryReply, Resolve>()?;
-    let work = runtime.spawn(work);
     runtime.spawn(async move {
-        let outcome =
-            work.await.unwrap_or_else(|_| Err(Fault::new(ErrorCode::Internal, "the addon panicked; please report this")));
+        let outcome = AssertUnwindSafe(work)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Err(Fault::new(ErrorCode::Internal, "the addon panicked; please report this")));
         deferred.resolve(Box::new(move |_| Ok(MemoryReply::from(outcome))));
     });
     Ok(promise)

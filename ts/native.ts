@@ -116,6 +116,7 @@ export interface NativeMemoryOptions {
   /** The file of ONNX Runtime; found if absent. */
   readonly runtime?: string;
   readonly readOnly?: boolean;
+  readonly cacheBytes?: number;
   readonly maintenance?: boolean;
 }
 

@@ -248,6 +248,9 @@ describe("memory export and import", () => {
     assert.equal(piped.status, 0, piped.stderr);
     const through = gunzipSync(gzipSync(piped.stdout));
     assert.equal(withInput(["import", "-", "--collection", "piped"], through).status, 0);
+    const vectors = withInput(["export", "-", "--vectors", "--quiet"], "");
+    const line = JSON.parse(String(vectors.stdout).split("\n")[0] ?? "") as { model: string; chunks: { vector: number[] }[] };
+    assert.deepEqual([line.chunks[0]?.vector.length, typeof line.model], [384, "string"], vectors.stderr);
     assert.deepEqual(await idsIn("piped"), ["coffee.md", "travel/trains.md"]);
     const again = await json<ImportResult>(["import", "out.jsonl", "--collection", "piped", "--on-conflict", "skip"]);
     assert.deepEqual([again.added, again.skipped, again.replaced], [1, 2, 0]);

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { userEnvironment } from "../helpers/environment.ts";
 import { root } from "./markdown.ts";
 
 /** How long a program may take before it counts as one that does not end. */
@@ -39,23 +40,11 @@ export class Scratch {
 }
 
 function start(args: string[], cwd: string, env: Record<string, string>): ChildProcess {
-  const inherited = { ...process.env };
-  // What the machine or the test runner sets is not what a user has.
-  for (const name of [
-    "APP_DATA_DIR",
-    "LANCEDB_PATH",
-    "REDIS_URL",
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_PASSWORD",
-    "WORKER_CONCURRENCY",
-    "WORKER_LEASE_MS",
-    "NODE_OPTIONS",
-    "NODE_TEST_CONTEXT",
-    "NODE_PATH",
-  ])
-    delete inherited[name];
-  return spawn(process.execPath, args, { cwd, env: { ...inherited, NO_COLOR: "1", ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  return spawn(process.execPath, args, {
+    cwd,
+    env: userEnvironment({ NO_COLOR: "1", ...env }),
+    stdio: ["ignore", "pipe", "pipe"],
+  });
 }
 
 function ended(child: ChildProcess): Promise<Outcome> {

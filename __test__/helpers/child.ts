@@ -6,6 +6,7 @@ import type { TestContext } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { MasterAgentOptions, RegisterOptions } from "master-agent";
 import { afterwards } from "./cleanup.ts";
+import { userEnvironment } from "./environment.ts";
 import { PATIENCE } from "./long.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -43,27 +44,6 @@ export class CallFailed extends Error {
   }
 }
 
-/** The environment of processes: nothing of the surroundings changes how the package is set up. */
-function environment(extra: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  const env = { ...process.env, ...extra };
-  delete env.NODE_TEST_CONTEXT;
-  delete env.NODE_OPTIONS;
-  for (const name of [
-    "APP_DATA_DIR",
-    "REDIS_URL",
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_PASSWORD",
-    "WORKER_CONCURRENCY",
-    "WORKER_LEASE_MS",
-  ]) {
-    if (!(name in extra)) {
-      delete env[name];
-    }
-  }
-  return env;
-}
-
 /** What a worker process is made with. */
 export interface WorkerSetup {
   /** Its store: a folder, or the address of a Redis. */
@@ -89,7 +69,7 @@ export class WorkerProcess {
 
   constructor(setup: WorkerSetup, options: { uid?: number; execArgv?: string[] } = {}) {
     this.#process = fork(join(here, "fixtures", "worker.mjs"), [JSON.stringify(setup)], {
-      env: environment(),
+      env: userEnvironment(),
       execArgv: options.execArgv ?? [],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       ...(options.uid === undefined ? {} : { uid: options.uid, cwd: "/" }),
@@ -251,7 +231,7 @@ export function script(
   const [program, ...before] = [...(options.through ?? []), process.execPath];
   const flags = [...(options.execArgv ?? []), "--input-type=module", "--eval", text];
   const child = spawn(program as string, [...before, ...flags], {
-    env: environment(options.env),
+    env: userEnvironment(options.env),
     stdio: ["ignore", "pipe", "pipe"],
     cwd: options.cwd ?? (options.uid === undefined ? here : "/"),
     ...(options.uid === undefined ? {} : { uid: options.uid }),

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { createEmbeddingFunction, Memory, type MemoryOptions } from "master-agent";
 import { CHUNKING, groupOf, textOf, versionOf, wordEmbedding } from "../fixtures/memory-words.mjs";
 import { afterwards } from "./cleanup.ts";
+import { userEnvironment } from "./environment.ts";
 import { PATIENCE } from "./long.ts";
 
 const fixtures = join(dirname(fileURLToPath(import.meta.url)), "..", "fixtures");
@@ -31,11 +32,7 @@ export class MemoryProcess {
   #over = false;
 
   constructor(t: TestContext, fixture: string, settings: object) {
-    const env = { ...process.env };
-    for (const name of ["NODE_TEST_CONTEXT", "NODE_OPTIONS", "APP_DATA_DIR", "LANCEDB_PATH"]) {
-      delete env[name];
-    }
-    const child = spawn(process.execPath, [join(fixtures, fixture), JSON.stringify(settings)], { env });
+    const child = spawn(process.execPath, [join(fixtures, fixture), JSON.stringify(settings)], { env: userEnvironment() });
     this.#child = child;
     afterwards(t, () => this.kill());
     let rest = "";

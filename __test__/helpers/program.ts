@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { userEnvironment } from "./environment.ts";
 
 /** The root of the repository. */
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -31,24 +32,7 @@ export class Program {
   readonly #waiting = new Set<() => void>();
 
   constructor(args: readonly string[], { cwd, env = {} }: Settings) {
-    const inherited = { ...process.env };
-    // What the machine or the test runner sets is not what a user has.
-    for (const name of [
-      "APP_DATA_DIR",
-      "LANCEDB_PATH",
-      "REDIS_URL",
-      "REDIS_HOST",
-      "REDIS_PORT",
-      "REDIS_PASSWORD",
-      "WORKER_CONCURRENCY",
-      "WORKER_LEASE_MS",
-      "NODE_OPTIONS",
-      "NODE_TEST_CONTEXT",
-      "FORCE_COLOR",
-    ]) {
-      delete inherited[name];
-    }
-    const child = spawn(process.execPath, args, { cwd, env: { ...inherited, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, args, { cwd, env: userEnvironment(env), stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     child.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;

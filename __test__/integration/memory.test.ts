@@ -260,6 +260,113 @@ describe("files", () => {
   });
 });
 
+describe("orders", () => {
+  test("documents are listed by id or by time, in both directions and over pages", async (t) => {
+    const file = join(folderFor(t), "in.jsonl");
+    const times = [5, 3, 3, 9, 3, 1];
+    const given = times.map((createdAt, n) => ({ id: `d${n}`, text: `Number ${n}.`, createdAt, updatedAt: 10 - n }));
+    writeFileSync(file, given.map((line) => JSON.stringify(line)).join("\n"));
+    const memory = memoryFor(t);
+    await memory.import(file);
+    const orders = [
+      [{}, "012345"],
+      [{ descending: true }, "543210"],
+      [{ orderBy: "createdAt" }, "512403"],
+      [{ orderBy: "createdAt", descending: true }, "304215"],
+      [{ orderBy: "updatedAt" }, "543210"],
+      [{ orderBy: "updatedAt", descending: true, filter: { kind: { exists: false } } }, "012345"],
+    ] as const;
+    for (const [how, expected] of orders) {
+      for (const limit of [1, 2, 4, 100]) {
+        const found: string[] = [];
+        for await (const { id } of memory.documents({ ...how, limit })) found.push(id.slice(1));
+        assert.equal(found.join(""), expected, `${JSON.stringify(how)}, pages of ${limit}`);
+      }
+    }
+    await assert.rejects(memory.list({ orderBy: "createdAt", cursor: "d1" }), { code: "ERR_INPUT_INVALID", message: /cursor/ });
+    await assert.rejects(memory.list({ orderBy: "text" as "id" }), { code: "ERR_INPUT_INVALID", message: /options\.orderBy/ });
+  });
+});
+
+describe("files with vectors", () => {
+  const everything = async (memory: Memory) => {
+    const found = await memory.getMany(["a", "b", "c"], { vectors: true });
+    return found.map((document) => [
+      document?.text,
+      document?.metadata,
+      document?.chunks,
+      document?.vectors,
+      document?.createdAt,
+    ]);
+  };
+  const DOCUMENTS = [
+    { id: "a", text: `  A first line.\n\n${"Harbours have boats. ".repeat(300)}\n`, metadata: { n: 1 } },
+    { id: "b", text: "Short, with an emoji 🚢 in it." },
+    { id: "c", text: "Also short." },
+  ];
+
+  test("the bundled model need not embed what it embedded before", async (t) => {
+    const file = join(folderFor(t), "out.jsonl");
+    const memory = memoryFor(t);
+    await memory.addMany(DOCUMENTS);
+    assert.deepEqual(await memory.export(file, { vectors: true }), { documents: 3 });
+    const lines = readFileSync(file, "utf8").trim().split("\n");
+    const first = JSON.parse(lines[0] ?? "") as { model: string; chunks: { vector: number[] }[] };
+    assert.ok(first.chunks.length > 1 && first.chunks.every(({ vector }) => vector.length === 384));
+    // A vector that no model would make of this text tells where it came from.
+    const marked = JSON.parse(lines[2] ?? "") as { chunks: { vector: number[] }[] };
+    marked.chunks = marked.chunks.map((chunk) => ({
+      ...chunk,
+      vector: Array.from({ length: 384 }, (_, n) => (n === 7 ? 1 : 0)),
+    }));
+    const other = { ...(JSON.parse(lines[2] ?? "") as object), id: "other", model: "another/model" };
+    writeFileSync(file, [lines[0], lines[1], JSON.stringify(marked), JSON.stringify(other)].join("\n"));
+    const copy = memoryFor(t);
+    const { failed, added } = await copy.import(file);
+    assert.deepEqual([failed, added], [[], 4]);
+    const [ours, theirs] = [await everything(memory), await everything(copy)];
+    assert.deepEqual(theirs.slice(0, 2), ours.slice(0, 2));
+    const [c, again] = await copy.getMany(["c", "other"], { vectors: true });
+    assert.equal(c?.vectors?.[0]?.[7], 1);
+    assert.deepEqual(again?.vectors, (await memory.get("c", { vectors: true }))?.vectors);
+  });
+
+  test("a function of one's own is not called for what it made", async (t) => {
+    const file = join(folderFor(t), "out.jsonl");
+    const asked: string[] = [];
+    const embedding = (id: string) =>
+      createEmbeddingFunction({
+        id,
+        dimensions: 4,
+        model: (texts) => {
+          asked.push(...texts);
+          return texts.map((text) => [text.length, 1, text.charCodeAt(0), 2]);
+        },
+      });
+    const memory = memoryFor(t, { embedding: embedding("mine") });
+    await memory.addMany(DOCUMENTS);
+    await memory.export(file, { vectors: true });
+    const lines = readFileSync(file, "utf8").trim().split("\n");
+    const broken = { ...(JSON.parse(lines[2] ?? "") as object), id: "broken", text: "Longer than its passages." };
+    writeFileSync(file, [...lines, '{"id":"bare","text":"Without vectors."}', JSON.stringify(broken)].join("\n"));
+    asked.length = 0;
+    const copy = memoryFor(t, { embedding: embedding("mine") });
+    const { failed, added } = await copy.import(file);
+    assert.deepEqual(asked, ["Without vectors."]);
+    assert.equal(added, 4);
+    assert.deepEqual(
+      failed.map(({ line }) => line),
+      [5],
+    );
+    assert.match(failed[0]?.message ?? "", /chunks must make up the text/);
+    assert.deepEqual(await everything(copy), await everything(memory));
+    const foreign = memoryFor(t, { embedding: embedding("another") });
+    asked.length = 0;
+    assert.equal((await foreign.import(file)).added, 5);
+    assert.ok(asked.length > 5, "those of another function are made anew");
+  });
+});
+
 describe("models", () => {
   test("embedOne, embedBatch and createEmbeddingFunction agree, whatever stands beside a text", async (t) => {
     const memory = memoryFor(t);

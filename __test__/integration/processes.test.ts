@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { workerProcess } from "../helpers/child.ts";
+import { script, workerProcess } from "../helpers/child.ts";
 import { Ledger } from "../helpers/ledger.ts";
 import { PATIENCE } from "../helpers/long.ts";
 import { masterFor, queueOf } from "../helpers/masters.ts";
@@ -64,6 +64,67 @@ test("cancel reaches a handler in another process, and its outcome is ignored", 
   await master.run({ agentType: "echo" });
   const job = await master.status(handle);
   assert.deepEqual([job?.state, job?.output], ["cancelled", null]);
+});
+
+test("a task that is cancelled while nobody acts on it does not run again when its worker dies", async (t) => {
+  const folder = folderFor(t);
+  const ledger = new Ledger(join(folder, "ledger"));
+  const worker = await workerProcess(t, { folder, ledger: ledger.path, agents: { hold: {} } });
+  const master = masterFor(t, { store: folder, autostart: false });
+  for (const removeOnFail of [false, true]) {
+    const first = removeOnFail ? await workerProcess(t, { folder, ledger: ledger.path, agents: { hold: {} } }) : worker;
+    const handle = await master.spawn({ agentType: "hold", removeOnFail });
+    await first.next("holding");
+    // It hears of nothing any more.
+    process.kill(first.pid, "SIGSTOP");
+    assert.equal(await master.cancel(handle, "not needed"), true);
+    const ended = master.waitForJob(handle);
+    await first.kill();
+    const second = await workerProcess(t, { folder, ledger: ledger.path, agents: { hold: {} } });
+    const result = await soon("the answer", ended);
+    assert.ok(!result.success);
+    assert.deepEqual([result.state, result.error.code], ["cancelled", "ERR_TASK_CANCELLED"]);
+    assert.match(result.error.message, /not needed/);
+    assert.equal(ledger.byJob("began").get(handle.jobId)?.length, 1);
+    assert.equal((await master.status(handle))?.state, removeOnFail ? undefined : "cancelled");
+    await second.end();
+  }
+});
+
+test("a result that is not kept reaches those who wait in another process, whenever they begin", async (t) => {
+  const folder = folderFor(t);
+  await workerProcess(t, { folder, agents: { echo: {}, fail: {} }, master: { concurrency: 10 } });
+  const master = masterFor(t, { store: folder, autostart: false });
+  const gone = { removeOnComplete: true, removeOnFail: true, attempts: 1 };
+  for (let n = 0; n < 30; n++) {
+    const handle = await master.spawn({ agentType: "echo", input: n, ...gone });
+    assert.equal((await soon("the result", master.waitForJob(handle))).output, n);
+  }
+  const handles = await master.spawnParallel(Array.from({ length: 200 }, (_, n) => ({ agentType: "echo", input: n, ...gone })));
+  await master.spawn({ agentType: "fail", input: { message: "no" }, jobId: "my key", ...gone });
+  await until(
+    "they have ended",
+    async () => (await master.status("my key")) === null && (await master.status(handles[199]?.jobId ?? "")) === null,
+  );
+  // They were over before this began.
+  const results = await soon("all results", master.waitForJobs(handles));
+  assert.deepEqual(
+    results.map(({ output }) => output),
+    handles.map((_, n) => n),
+  );
+  const failed = await master.waitForJob("my key");
+  assert.deepEqual([failed.success, failed.attempts, !failed.success && failed.error.message], [false, 1, "no"]);
+  // A process that comes, asks and goes is told as well, though the worker has hardly heard of it.
+  const source = `
+    const master = new api.MasterAgent({ store: args[0], autostart: false });
+    const handle = await master.spawn({ agentType: "echo", input: "hello", removeOnComplete: true });
+    say((await master.waitForJob(handle)).output);
+    await master.close();
+  `;
+  for (let n = 0; n < 3; n++) {
+    const end = await script(t, source, [folder]);
+    assert.deepEqual(end.lines, ["hello"], end.stderr);
+  }
 });
 
 test("a task that kills its worker again and again goes to the dead letters, and comes back from there", async (t) => {

@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncat
 import { join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import type { MasterAgentError } from "master-agent";
 import { groupOf, textOf } from "../fixtures/memory-words.mjs";
 import { script } from "../helpers/child.ts";
 import { long, PATIENCE, size } from "../helpers/long.ts";
@@ -180,4 +181,22 @@ test("a table with a damaged file", { timeout: 20 * PATIENCE }, async (t) => {
     [],
   );
   assert.equal(ended.length, chosen.length);
+});
+
+test("a file on which LanceDB panics is told as damage, and not as a defect", async (t) => {
+  const folder = join(folderFor(t), "memory");
+  {
+    await using memory = memoryFor(t, folder);
+    await memory.add({ id: "d1", text: textOf("d1", 1) });
+  }
+  const versions = join(folder, "documents.lance", "_versions");
+  for (const name of readdirSync(versions)) {
+    truncateSync(join(versions, name), Math.floor(statSync(join(versions, name)).size / 2));
+  }
+  const memory = memoryFor(t, folder);
+  await assert.rejects(memory.get("d1"), (error: MasterAgentError) => {
+    assert.equal(error.code, "ERR_STORE_CORRUPT", error.message);
+    assert.ok(error.message.includes(folder) && error.message.includes("Restore the folder from a copy"), error.message);
+    return true;
+  });
 });

@@ -22,17 +22,13 @@ import { pathToFileURL } from "node:url";
 import { type MasterAgentError, Memory } from "master-agent";
 import { textOf } from "../fixtures/memory-words.mjs";
 import { script } from "../helpers/child.ts";
-import { afterwards } from "../helpers/cleanup.ts";
+import { CANNOT_MOUNT, enlarge, isLinux, isRoot, mounted, NOBODY, smallDisk } from "../helpers/faults.ts";
 import { PATIENCE } from "../helpers/long.ts";
 import { memoryFor } from "../helpers/memory-hold.ts";
 import { folderFor } from "../helpers/place.ts";
 import { root } from "../helpers/program.ts";
 import { soon, until } from "../helpers/until.ts";
 
-const isRoot = process.getuid?.() === 0;
-const isLinux = process.platform === "linux";
-/** A user without rights of its own. */
-const NOBODY = 65_534;
 const words = pathToFileURL(join(root, "__test__", "fixtures", "memory-words.mjs")).href;
 /** The sources of scripts begin so: a memory `open`s with vectors that cost nothing. */
 const PRELUDE = `
@@ -67,23 +63,12 @@ async function made(t: TestContext, documents = 30): Promise<string> {
   return folder;
 }
 
-function mounted(t: TestContext, folder: string, ...args: string[]): boolean {
-  try {
-    execFileSync("mount", [...args, folder], { stdio: "pipe" });
-  } catch (error) {
-    t.skip(`nothing can be mounted here: ${String(error)}`);
-    return false;
-  }
-  afterwards(t, () => execFileSync("umount", ["--lazy", folder]));
-  return true;
-}
-
 test("a full disk: what was acknowledged stays, and the same process goes on when there is room", {
-  skip: isRoot && isLinux ? false : "mounting a small tmpfs needs root on Linux",
+  skip: CANNOT_MOUNT,
   timeout: 4 * PATIENCE,
 }, async (t) => {
   const folder = folderFor(t);
-  if (!mounted(t, folder, "-t", "tmpfs", "-o", "size=3m", "tmpfs")) {
+  if (!smallDisk(t, folder)) {
     return;
   }
   const source = `${PRELUDE}
@@ -136,7 +121,7 @@ test("a full disk: what was acknowledged stays, and the same process goes on whe
   const end = await script(t, source, [folder], {
     onLine: (line) => {
       if (line.includes("failure")) {
-        execFileSync("mount", ["-o", "remount,size=64m", folder]);
+        enlarge(folder);
       }
     },
   });
@@ -235,7 +220,7 @@ test("a folder that this user may not write to: it is read, and writes say so", 
 });
 
 test("a file system that is read-only", {
-  skip: isRoot && isLinux ? false : "mounting needs root on Linux",
+  skip: CANNOT_MOUNT,
 }, async (t) => {
   const folder = await made(t);
   if (!mounted(t, folder, "--bind", folder)) {

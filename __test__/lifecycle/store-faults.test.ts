@@ -17,15 +17,11 @@ import { type TestContext, test } from "node:test";
 import { MasterAgent, type MasterAgentError, type MasterAgentOptions } from "master-agent";
 import { script, workerProcess } from "../helpers/child.ts";
 import { afterwards } from "../helpers/cleanup.ts";
+import { CANNOT_MOUNT, enlarge, isLinux, isRoot, NOBODY, smallDisk } from "../helpers/faults.ts";
 import { PATIENCE } from "../helpers/long.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
 import { folderFor } from "../helpers/place.ts";
 import { soon, until } from "../helpers/until.ts";
-
-const isRoot = process.getuid?.() === 0;
-const isLinux = process.platform === "linux";
-/** A user without rights of its own. */
-const NOBODY = 65_534;
 
 function has(program: string): boolean {
   return spawnSync(program, ["--version"], { stdio: "ignore" }).status === 0;
@@ -127,20 +123,17 @@ function heals(end: { code: number | null; lines: unknown[]; stderr: string }, f
 }
 
 test("a full disk", {
-  skip: isRoot && isLinux ? false : "mounting a small tmpfs needs root on Linux",
+  skip: CANNOT_MOUNT,
   timeout: 4 * PATIENCE,
 }, async (t) => {
   const folder = folderFor(t);
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], { stdio: "pipe" });
-  } catch (error) {
-    return t.skip(`no tmpfs can be mounted here: ${String(error)}`);
+  if (!smallDisk(t, folder)) {
+    return;
   }
-  afterwards(t, () => execFileSync("umount", ["--lazy", folder]));
   const end = await script(t, FILLER, [{ folder, count: 10_000 }], {
     onLine: (line) => {
       if (line.includes("failure")) {
-        execFileSync("mount", ["-o", "remount,size=64m", folder]);
+        enlarge(folder);
       }
     },
   });

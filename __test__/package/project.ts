@@ -17,6 +17,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { publishableAddon } from "../../scripts/build.mjs";
+import { userEnvironment } from "../helpers/environment.ts";
 
 /** The root of the repository. */
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -33,26 +34,9 @@ export interface Outcome {
 
 /** Runs a program to its end; one that does not end by itself within two minutes is killed, which `signal` tells. */
 export function run(command: string, args: string[], cwd: string, env: Record<string, string> = {}): Outcome {
-  const inherited = { ...process.env };
-  // What the machine or the test runner sets is not what a user has.
-  for (const name of [
-    "APP_DATA_DIR",
-    "LANCEDB_PATH",
-    "REDIS_URL",
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_PASSWORD",
-    "ORT_DYLIB_PATH",
-    "WORKER_CONCURRENCY",
-    "WORKER_LEASE_MS",
-    "NODE_OPTIONS",
-    "NODE_TEST_CONTEXT",
-    "NODE_PATH",
-  ])
-    delete inherited[name];
   const { status, signal, stdout, stderr, error } = spawnSync(command, args, {
     cwd,
-    env: { ...inherited, ...env },
+    env: userEnvironment(env),
     encoding: "utf8",
     maxBuffer: 1 << 26,
     timeout: 120_000,

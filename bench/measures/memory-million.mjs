@@ -30,6 +30,8 @@ export default [
         ...Object.keys(FILTERS).map((name) => quantileMetrics(name, `hybrid, ${FILTER_LABELS[name]}`, { most: 25 })),
       ),
       ...quantileMetrics("vector", "vector, no filter", {}),
+      first: { label: "the first search, before vectors are in memory", unit: "ms" },
+      warm: { label: "reading the vectors into memory (warm)", unit: "s" },
       memory: { label: "memory of the process that searches, at most", unit: "MiB", most: 2_000_000_000 / 2 ** 20 },
       recall: { label: "recall@10 of vectors against an exact search", unit: "" },
       building: { label: "memory of the process that adds and makes the indexes, at most", unit: "MiB" },
@@ -79,6 +81,7 @@ export default [
       const asked = questions(QUESTIONS).map((text, index) => `${text} ${index}`);
       const options = { directory, folder: where, centres: join(folder, "centres.f32"), asked, recalls: RECALLS };
       const searching = await actor(new URL("../lib/many.mjs", import.meta.url), options);
+      Object.assign(values, await searching.call("begin"));
       for (const name of Object.keys(FILTERS)) {
         const { p50, p95 } = await searching.call("latency", FILTERS[name] === undefined ? {} : { filter: FILTERS[name] });
         Object.assign(values, { [`${name}.p50`]: p50, [`${name}.p95`]: p95 });

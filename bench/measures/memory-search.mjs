@@ -192,6 +192,7 @@ export default [
       added: { label: "adding", unit: "texts/s" },
       alone: { label: "embedding alone, before and after it", unit: "texts/s" },
       settled: { label: "until the indexes have all of it", unit: "s" },
+      warm: { label: "reading the vectors into memory (warm)", unit: "s" },
       memory: { label: "memory of the process after the questions", unit: "MiB" },
       bytes: { label: "on disk", unit: "MB" },
       ...each((name) => quantileMetrics(`peer.${name}`, `peers: hybrid, ${FILTER_LABELS[name]}`, {})),
@@ -229,6 +230,10 @@ export default [
         await memory.optimize();
       }
       note({ stats: await memory.stats() });
+
+      const reading = stopwatch();
+      await memory.warm();
+      values.warm = reading().wall;
 
       // Other questions each time: nothing that a cache keeps of one helps another.
       const names = Object.keys(FILTERS);

@@ -1,5 +1,5 @@
 /** `memory delete`, `drop`, `export`, `import`, `optimize` and `reindex`. */
-import { createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -122,12 +122,22 @@ interface LongCall {
 /** `master-agent memory export`. */
 export async function exportDocuments([file = ""]: readonly string[], values: Values): Promise<void> {
   const filter = jsonObject(values.filter, "filter");
+  const vectors = values.vectors === true;
   await inMemory(values, {}, async (memory) => {
-    if (file === "-") {
+    if (file === "-" && !vectors) {
       await pipeline(linesOf(memory, filter), process.stdout, { end: false });
       return;
     }
-    const done = await long(values, "documents", (how) => memory.export(file, { filter, ...how }));
+    if (file === "-") {
+      await inTemporary("standard-output.jsonl", async (path) => {
+        const done = await long(values, "documents", (how) => memory.export(path, { filter, vectors, ...how }));
+        if (done !== undefined) {
+          await pipeline(createReadStream(path), process.stdout, { end: false });
+        }
+      });
+      return;
+    }
+    const done = await long(values, "documents", (how) => memory.export(file, { filter, vectors, ...how }));
     if (done !== undefined) {
       tell(values, { file, ...done }, `${documents(done.documents)} written to ${oneLine(file)}`);
     }
@@ -179,11 +189,17 @@ async function withFile<T>(file: string, work: (path: string) => Promise<T>): Pr
   if (file !== "-") {
     return work(file);
   }
-  const folder = await mkdtemp(join(tmpdir(), "master-agent-import-"));
-  try {
-    const path = join(folder, "standard-input.jsonl");
+  return inTemporary("standard-input.jsonl", async (path) => {
     await pipeline(process.stdin, createWriteStream(path));
-    return await work(path);
+    return work(path);
+  });
+}
+
+/** Works with a file that is gone afterwards. */
+async function inTemporary<T>(name: string, work: (path: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), "master-agent-"));
+  try {
+    return await work(join(folder, name));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -61,6 +61,8 @@ export interface AddTextOptions extends AddOptions {
   expiresAt?: Date | number | undefined;
 }
 
+/** What lists can be ordered by. */
+const ORDERS = ["id", "createdAt", "updatedAt"] as const;
 /** Documents that are deleted in one call of the engine. */
 const DELETE_IDS = 10_000;
 /** Documents that are read in one call of the engine. */
@@ -226,7 +228,7 @@ export class MemoryCollection<M extends object = AnyMetadata> {
     });
   }
 
-  /** One page of documents. */
+  /** One page of documents, in the order of their ids unless told otherwise. */
   async list(listOptions?: ListDocumentsOptions<M>): Promise<DocumentPage<M>> {
     const given = options(listOptions, "options", LIST_KEYS) as ListDocumentsOptions;
     const { cursor } = given;
@@ -237,6 +239,8 @@ export class MemoryCollection<M extends object = AnyMetadata> {
       collection: this.name,
       limit: given.limit === undefined ? 100 : integer(given.limit, "options.limit", 1, 1_000),
       cursor,
+      orderBy: given.orderBy === undefined ? undefined : oneOf(given.orderBy, "options.orderBy", ORDERS),
+      descending: given.descending === undefined ? undefined : boolean(given.descending, "options.descending"),
     };
     const filter = given.filter === undefined ? "" : `,"filter":${filterJson(given.filter, "options.filter")}`;
     return this.#within("list", given, async (scope) => {
@@ -397,6 +401,14 @@ export class MemoryCollection<M extends object = AnyMetadata> {
     return this.#ask("stats", statsOptions);
   }
 
+  /**
+   * Loads the model and reads the vectors into memory, so that the first searches are as fast as the others: for the start of a server.
+   * Returns how many passages are in memory: none when the collection takes more than `cacheBytes`.
+   */
+  async warm(warmOptions?: CallOptions): Promise<number> {
+    return (await this.#ask<{ chunks: number }>("warm", warmOptions)).chunks;
+  }
+
   /** Compacts files, builds and completes indexes, and removes old versions, now rather than in the background. */
   async optimize(optimizeOptions?: LongCallOptions): Promise<void> {
     await this.#long("optimize", optimizeOptions);
@@ -426,8 +438,8 @@ export class MemoryCollection<M extends object = AnyMetadata> {
   }
 
   /**
-   * Writes documents to a file as JSONL: `{ id, text, metadata, createdAt, updatedAt, expiresAt? }` a line. The file is replaced
-   * when all is written.
+   * Writes documents to a file as JSONL: `{ id, text, metadata, createdAt, updatedAt, expiresAt? }` a line, and with `vectors`
+   * also `{ model, chunks: [{ start, end, vector }] }`. The file is replaced when all is written.
    *
    * @returns how many.
    * @throws {@link MasterAgentError} `ERR_STORE_…`, naming the file.
@@ -452,7 +464,8 @@ export class MemoryCollection<M extends object = AnyMetadata> {
   }
 
   /**
-   * Adds the documents of a JSONL file, as `export` writes it. Lines that are no document are passed over and reported.
+   * Adds the documents of a JSONL file, as `export` writes it. Lines that are no document are passed over and reported. Vectors
+   * in it that are of this memory's model are taken as they are; what has none, or those of another model, is embedded.
    *
    * @throws {@link MasterAgentError} `ERR_STORE_…` if the file cannot be read, and what `addMany` throws.
    */
@@ -470,7 +483,7 @@ export class MemoryCollection<M extends object = AnyMetadata> {
     const settings = addSettings({ onConflict: conflict, dedupe }, core);
     const onProgress = checkedCallback(given.onProgress, "options.onProgress");
     return this.#within("import", rest, async (scope) => {
-      const reader = new LineReader(file, rules);
+      const reader = new LineReader(file, rules, core.external);
       const added = await addAll(this.binding, reader.documents(), settings, scope, () =>
         onProgress?.({ done: reader.done, total: reader.size }),
       );

@@ -1,8 +1,11 @@
 /** Reads documents from JSONL, where functions of the user have a say on each of them. Else the engine reads for itself. */
 import { type FileHandle, open } from "node:fs/promises";
-import { MasterAgentError } from "../errors";
+import { invalid, MasterAgentError } from "../errors";
+import { show } from "../options";
 import { checkDocument, checkedBySchema, type DocumentRules, metadataJson } from "./documents";
-import type { PlacedDocument } from "./writing";
+import { type ExternalEmbedder, normalise } from "./embedding";
+import type { ChunkPlace } from "./types";
+import type { Passages, PlacedDocument } from "./writing";
 
 /** Bad lines that are told of. */
 const MAX_FAILED = 1_000;
@@ -17,10 +20,13 @@ export class LineReader {
   size: number | undefined;
   readonly #path: string;
   readonly #rules: DocumentRules;
+  readonly #external: ExternalEmbedder | undefined;
 
-  constructor(path: string, rules: DocumentRules) {
+  /** Vectors of `external` that a line has are taken as they are. */
+  constructor(path: string, rules: DocumentRules, external: ExternalEmbedder | undefined) {
     this.#path = path;
     this.#rules = rules;
+    this.#external = external;
   }
 
   /** Its documents, checked; lines that are none are noted. */
@@ -73,7 +79,8 @@ export class LineReader {
     const document = checkDocument(membersOf(value), "", this.#rules);
     metadataJson(document.metadata, "metadata", this.#rules.maxMetadataBytes);
     const checked = await checkedBySchema(document, "", this.#rules);
-    return { ...checked, ...timesOf(value), prefix: `line ${line}: ` };
+    const passages = this.#external && passagesOf(value as Record<string, unknown>, checked.text, this.#external);
+    return { ...checked, ...timesOf(value), ...(passages && { passages }), prefix: `line ${line}: ` };
   }
 }
 
@@ -107,4 +114,40 @@ function timesOf(value: unknown): { createdAt?: number; updatedAt?: number } {
     ...(Number.isSafeInteger(createdAt) ? { createdAt: createdAt as number } : {}),
     ...(Number.isSafeInteger(updatedAt) ? { updatedAt: updatedAt as number } : {}),
   };
+}
+
+/** The passages of an exported document whose vectors are of this function; without vectors, or with others, it is embedded. */
+function passagesOf(value: Record<string, unknown>, text: string, external: ExternalEmbedder): Passages | undefined {
+  const { model, chunks } = value;
+  if (model !== external.id || !Array.isArray(chunks) || chunks.length === 0) {
+    return undefined;
+  }
+  const found = chunks as readonly Record<string, unknown>[];
+  if (!found.every((chunk) => typeof chunk === "object" && chunk !== null && Array.isArray(chunk.vector))) {
+    return undefined;
+  }
+  const width = external.dimensions ?? (found[0] as { vector: unknown[] }).vector.length;
+  const vectors = new Float32Array(found.length * width);
+  const places: ChunkPlace[] = [];
+  let reached = 0;
+  for (const [index, chunk] of found.entries()) {
+    const { start, end } = chunk as { start: number; end: number };
+    const vector = chunk.vector as number[];
+    if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && start >= 0 && start <= reached && end >= start)) {
+      throw invalid(`chunks[${index}]`, `must follow what is before it, not be ${show(start)} to ${show(end)}`);
+    }
+    if (vector.length !== width || width === 0) {
+      throw invalid(`chunks[${index}].vector`, `must have ${width || "1 or more"} numbers, not ${vector.length}`);
+    }
+    const fault = normalise(vector, vectors, index * width);
+    if (fault !== undefined) {
+      throw invalid(`chunks[${index}].vector`, fault);
+    }
+    reached = Math.max(reached, end);
+    places.push({ start, end });
+  }
+  if (reached !== text.length) {
+    throw invalid("chunks", `must make up the text: they end at ${reached}, it at ${text.length}`);
+  }
+  return { places, vectors };
 }

@@ -32,6 +32,7 @@ const MEMORY_KEYS = keys<MemoryOptions>(
   "maxMetadataBytes",
   "readOnly",
   "maintenance",
+  "cacheBytes",
   "runtime",
   "modelCache",
   "onDownload",
@@ -54,7 +55,7 @@ export const SEARCH_KEYS = keys<SearchOptions>(
   "rerank",
   "candidates",
 );
-export const LIST_KEYS = keys<ListDocumentsOptions>("timeout", "signal", "filter", "limit", "cursor");
+export const LIST_KEYS = keys<ListDocumentsOptions>("timeout", "signal", "filter", "limit", "cursor", "orderBy", "descending");
 export const GET_KEYS: ReadonlySet<string> = new Set(["timeout", "signal", "vectors"]);
 export const EXPORT_KEYS = keys<ExportOptions>("timeout", "signal", "filter", "vectors", "onProgress");
 export const IMPORT_KEYS = keys<ImportOptions>("timeout", "signal", "onConflict", "dedupe", "onProgress");
@@ -64,6 +65,9 @@ const CHUNK_KEYS = keys<ChunkOptions>("tokens", "overlap", "format");
 
 /** The largest limit of texts and metadata: 256 MiB. */
 const MAX_BYTES = 2 ** 28;
+
+/** The largest limit of what is kept in memory: 1 TiB. */
+const MAX_CACHE = 2 ** 40;
 
 /** What several objects on one memory share. */
 export interface Core {
@@ -98,7 +102,7 @@ export class Binding {
 /** The options of a memory, checked. */
 export function memoryBinding(value: unknown): Binding {
   const given = options(value, "options", MEMORY_KEYS) as MemoryOptions;
-  const { readOnly, maintenance, runtime, collection, dedupe } = given;
+  const { readOnly, maintenance, cacheBytes, runtime, collection, dedupe } = given;
   const path = memoryFolder(given.path, "options.path");
   const embedding = embeddingOption(given.embedding, given.modelCache, "options.embedding");
   const external = embedding.external;
@@ -109,6 +113,7 @@ export function memoryBinding(value: unknown): Binding {
     ...(readOnly === undefined ? {} : { readOnly: boolean(readOnly, "options.readOnly") }),
     ...(maintenance === undefined ? {} : { maintenance: boolean(maintenance, "options.maintenance") }),
     ...(readOnly === true ? { maintenance: false } : {}),
+    ...(cacheBytes === undefined ? {} : { cacheBytes: integer(cacheBytes, "options.cacheBytes", 0, MAX_CACHE) }),
   });
   client.onDownload = checkedCallback(given.onDownload, "options.onDownload");
   if (given.modelCache !== undefined) {

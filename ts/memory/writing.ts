@@ -16,6 +16,15 @@ import type { AddedDocument, ChunkOptions, ChunkPlace, MemoryDocument } from "./
 /** A checked document, with what names its place in errors: `documents[3].`, say. */
 export interface PlacedDocument extends CheckedDocument {
   readonly prefix: string;
+  /** Its passages, where it came with vectors of the user's function. */
+  readonly passages?: Passages;
+}
+
+/** The passages of one text. */
+export interface Passages {
+  readonly places: readonly ChunkPlace[];
+  /** Of length 1, one after the other. */
+  readonly vectors: Float32Array;
 }
 
 /** Checks an array as a whole, so that one bad document does not leave half of the others behind. */
@@ -91,8 +100,7 @@ export async function sendBatch(
   scope: Scope,
 ): Promise<AddedDocument[]> {
   const ends = settings.ttl === undefined ? undefined : Date.now() + settings.ttl;
-  const texts = documents.map(({ text }) => text);
-  const passages = await embedded(core, texts, settings.chunking, scope);
+  const passages = await passagesOf(core, documents, settings.chunking, scope);
   const rows = documents.map((document, index) => {
     const metadata = metadataJson(document.metadata, `${document.prefix}metadata`, core.limits.maxMetadataBytes);
     return documentJson(document, metadata, document.expiresAt ?? ends, passages?.places[index]);
@@ -102,10 +110,63 @@ export async function sendBatch(
   return value.documents;
 }
 
+/** The passages of documents with their vectors, where not the engine makes both: only what comes without is embedded. */
+async function passagesOf(
+  core: Core,
+  documents: readonly PlacedDocument[],
+  chunking: ChunkOptions | undefined,
+  scope: Scope,
+): Promise<Embedded | undefined> {
+  const bare = documents.filter(({ passages }) => passages === undefined);
+  if (core.external === undefined || bare.length === documents.length) {
+    return embedded(
+      core,
+      documents.map(({ text }) => text),
+      chunking,
+      scope,
+    );
+  }
+  const made = await embedded(
+    core,
+    bare.map(({ text }) => text),
+    chunking,
+    scope,
+  );
+  const width = made === undefined ? 0 : made.vectors.length / made.counts.reduce((sum, count) => sum + count, 0);
+  const places: string[] = [];
+  const counts: number[] = [];
+  const parts: Float32Array[] = [];
+  let next = 0;
+  let from = 0;
+  for (const { passages } of documents) {
+    if (passages !== undefined) {
+      places.push(JSON.stringify(passages.places));
+      counts.push(passages.places.length);
+      parts.push(passages.vectors);
+    } else if (made !== undefined) {
+      const count = made.counts[next] as number;
+      places.push(made.places[next] as string);
+      counts.push(count);
+      parts.push(made.vectors.subarray(from, from + count * width));
+      from += count * width;
+      next += 1;
+    }
+  }
+  const vectors = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    vectors.set(part, at);
+    at += part.length;
+  }
+  return { places, counts, vectors };
+}
+
 /** Passages of texts. */
 export interface Embedded {
   /** For each text the places of its passages, as JSON. */
   readonly places: readonly string[];
+  /** For each text how many it has. */
+  readonly counts: readonly number[];
   /** Of all passages, one after the other. */
   readonly vectors: Float32Array;
 }
@@ -127,6 +188,7 @@ export async function embedded(
   const { data } = await core.external.embed(passages, "document", scope);
   return {
     places: value.chunks.map((places) => JSON.stringify(places.map(({ start, end }) => ({ start, end })))),
+    counts: value.chunks.map(({ length }) => length),
     vectors: data,
   };
 }

@@ -73,6 +73,13 @@ impl Keep {
     pub fn is_nothing(&self) -> bool {
         self.count == Some(0) || self.age == Some(0)
     }
+
+    /// Whether an ended job may be gone before a wait for it begins: little or nothing is kept.
+    pub fn is_brief(&self) -> bool {
+        const FEW: u64 = 1_000;
+        const SOON: Millis = 10_000;
+        self.count.is_some_and(|count| count < FEW) || self.age.is_some_and(|age| age < SOON)
+    }
 }
 
 /// The settings of one job, complete: the defaults are filled in where it was added.

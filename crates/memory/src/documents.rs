@@ -8,6 +8,7 @@ use std::sync::Arc;
 use lance::dataset::scanner::{ColumnOrdering, RowAddrMask};
 use lance::dataset::transaction::{Operation, Transaction};
 use lance::dataset::{CommitBuilder, Dataset, InsertBuilder, WriteMode, WriteParams};
+use lance::deps::datafusion::prelude::Expr;
 use lance_table::format::Fragment;
 use master_agent_core::ErrorCode;
 use serde_json::json;
@@ -17,7 +18,7 @@ use crate::chunk;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::memory::{Inner, now};
-use crate::request::{self, ChunkOptions, Document, Facts, Head, IndexFacts, Place, Stats, Stored};
+use crate::request::{self, ChunkOptions, Document, Facts, Head, IndexFacts, Order, OrderBy, Place, Stats, Stored};
 use crate::table::lock::Lock;
 use crate::table::rows::{self, Row};
 use crate::table::write::Prepared;
@@ -106,7 +107,10 @@ pub(crate) fn normalized(mut data: Vec<f32>, dimensions: usize) -> Result<Vec<f3
                 format!("vector {at} has no direction: its numbers must be finite, and not all 0"),
             ));
         }
-        vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+        // One that has been normalised stays as it is, bit for bit.
+        if (length - 1.0).abs() > 1e-6 {
+            vector.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+        }
     }
     Ok(data)
 }
@@ -199,10 +203,23 @@ pub(crate) struct Line<'a> {
     updated_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
+    /// What the vectors of the chunks are of, where they are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunks: Option<Vec<LineChunk<'a>>>,
 }
 
-impl<'a> From<&'a Stored> for Line<'a> {
-    fn from(document: &'a Stored) -> Self {
+/// The place of a chunk in UTF-16 code units, and its vector.
+#[derive(serde::Serialize)]
+struct LineChunk<'a> {
+    start: i64,
+    end: i64,
+    vector: &'a [f32],
+}
+
+impl<'a> Line<'a> {
+    pub(crate) fn new(document: &'a Stored) -> Self {
         Self {
             id: &document.id,
             text: &document.text,
@@ -210,25 +227,36 @@ impl<'a> From<&'a Stored> for Line<'a> {
             created_at: document.created_at,
             updated_at: document.updated_at,
             expires_at: document.expires_at,
+            model: None,
+            chunks: None,
         }
+    }
+
+    /// With the vectors of its rows.
+    pub(crate) fn with_vectors(self, model: &'a str, rows: &'a [Row]) -> Self {
+        let chunks = rows.iter().map(|row| LineChunk { start: row.start, end: row.end, vector: &row.vector }).collect();
+        Self { model: Some(model), chunks: Some(chunks), ..self }
     }
 }
 
-/// The next documents in the order of their ids, and where to go on.
+/// The next documents, and where to go on.
 pub(crate) async fn page(
     table: &Table,
     filter: Option<&Filter>,
+    order: Order,
     limit: usize,
     cursor: Option<&str>,
 ) -> Result<(Vec<Stored>, Option<String>)> {
-    let (documents, cursor) = page_of_rows(table, filter, limit, cursor, rows::PLAIN).await?;
+    let (documents, cursor) = page_of_rows(table, filter, order, limit, cursor, rows::PLAIN).await?;
     let documents = documents.iter().map(|rows| stored(rows)).collect::<Result<Vec<_>>>()?;
     Ok((documents, cursor))
 }
 
-async fn page_of_rows(
+/// The same as rows with these columns.
+pub(crate) async fn page_of_rows(
     table: &Table,
     filter: Option<&Filter>,
+    order: Order,
     limit: usize,
     cursor: Option<&str>,
     columns: &[&str],
@@ -243,22 +271,59 @@ async fn page_of_rows(
     let mask = table.matching_or_all(&dataset, filter, now).await?;
     let mut only = col(rows::CHUNK).eq(lit(0_i32));
     if let Some(cursor) = cursor {
-        only = only.and(col(rows::ID).gt(lit(cursor)));
+        only = only.and(after(order, cursor)?);
     }
     let mut scan = dataset.scan();
-    scan.project(&[rows::ID]).map_err(failed)?;
+    scan.project(&[rows::ID, rows::CREATED_AT, rows::UPDATED_AT]).map_err(failed)?;
     scan.with_row_id().filter_expr(only);
     if let Some(mask) = mask {
         scan.with_row_id_prefilter(RowAddrMask::from_allowed(mask));
     }
-    scan.order_by(Some(vec![ColumnOrdering::asc_nulls_first(rows::ID.to_owned())])).map_err(failed)?;
+    let by = |column: &str| match order.descending {
+        false => ColumnOrdering::asc_nulls_first(column.to_owned()),
+        true => ColumnOrdering::desc_nulls_first(column.to_owned()),
+    };
+    let ordering = time_of(order).into_iter().chain([rows::ID]).map(by).collect();
+    scan.order_by(Some(ordering)).map_err(failed)?;
     scan.limit(Some(i64::try_from(limit).unwrap_or(i64::MAX)), None).map_err(failed)?;
-    let ids: Vec<Arc<str>> = table.read(scan).await?.into_iter().map(|(_, row)| row.id).collect();
-    let wanted: Vec<&str> = ids.iter().map(|id| &**id).collect();
+    let first: Vec<Row> = table.read(scan).await?.into_iter().map(|(_, row)| row).collect();
+    let wanted: Vec<&str> = first.iter().map(|row| &*row.id).collect();
     let found = table.of_ids(&dataset, &wanted, columns).await?;
     let mut found = grouped(found.into_iter().map(|(_, row)| row), now);
-    let next = if ids.len() == limit { ids.last().map(ToString::to_string) } else { None };
-    Ok((ids.iter().filter_map(|id| found.remove(id)).collect(), next))
+    let next = if first.len() == limit { first.last().map(|row| cursor_at(order, row)) } else { None };
+    Ok((first.iter().filter_map(|row| found.remove(&row.id)).collect(), next))
+}
+
+/// The column of times that a list is ordered by, before the ids.
+fn time_of(order: Order) -> Option<&'static str> {
+    match order.order_by {
+        OrderBy::Id => None,
+        OrderBy::CreatedAt => Some(rows::CREATED_AT),
+        OrderBy::UpdatedAt => Some(rows::UPDATED_AT),
+    }
+}
+
+fn cursor_at(order: Order, row: &Row) -> String {
+    match order.order_by {
+        OrderBy::Id => row.id.to_string(),
+        OrderBy::CreatedAt => format!("{}:{}", row.created_at, row.id),
+        OrderBy::UpdatedAt => format!("{}:{}", row.updated_at, row.id),
+    }
+}
+
+/// What comes after the page that ended at the cursor.
+fn after(order: Order, cursor: &str) -> Result<Expr> {
+    use lance::deps::datafusion::prelude::{col, lit};
+    let beyond = |column: &str, value: Expr| if order.descending { col(column).lt(value) } else { col(column).gt(value) };
+    let Some(column) = time_of(order) else { return Ok(beyond(rows::ID, lit(cursor))) };
+    let parts = cursor.split_once(':').and_then(|(time, id)| Some((time.parse::<i64>().ok()?, id)));
+    let Some((time, id)) = parts else {
+        return Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("cursor: must be that of a page in the same order, not {cursor:?}"),
+        ));
+    };
+    Ok(beyond(column, lit(time)).or(col(column).eq(lit(time)).and(beyond(rows::ID, lit(id)))))
 }
 
 /// Documents and chunks that match and have not expired.
@@ -310,6 +375,7 @@ pub(crate) async fn stats(table: &Table, now: i64) -> Result<Stats> {
         fragments: dataset.count_fragments(),
         deleted_rows: dataset.count_deleted_rows().await.map_err(failed)?,
         unindexed_rows: states.iter().map(|state| state.behind).max().unwrap_or_default(),
+        cached_chunks: table.cached(&dataset),
         indexes: states
             .into_iter()
             .map(|state| IndexFacts { kind: kind(&state.name).to_owned(), name: state.name, rows: state.rows })
@@ -393,7 +459,7 @@ pub(crate) async fn reindex(inner: &Arc<Inner>, head: &Head, request: &request::
     let total = count(table, &dataset, None, i64::MIN).await?.0;
     let mut cursor: Option<String> = None;
     loop {
-        let (page, next) = page_of_rows(table, None, PAGE, cursor.as_deref(), rows::PLAIN).await?;
+        let (page, next) = page_of_rows(table, None, Order::default(), PAGE, cursor.as_deref(), rows::PLAIN).await?;
         let documents = page.iter().map(|rows| again(rows)).collect::<Result<Vec<_>>>()?;
         let (prepared, _) = inner.prepare(head, documents, &request.chunk, None, now()).await?;
         rebuild.write(table, &dataset, prepared).await?;

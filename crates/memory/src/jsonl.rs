@@ -5,14 +5,16 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::sync::Arc;
 
 use master_agent_core::ErrorCode;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::documents;
 use crate::error::{Error, Result};
 use crate::memory::{Inner, filter_of, now, run_blocking};
-use crate::request::{self, Document, Facts, FailedLine, Head, Imported};
-use crate::table::failure;
+use crate::request::{self, Document, Facts, FailedLine, Head, Imported, Order};
 use crate::table::write::Status;
+use crate::table::{failure, rows};
+use crate::text;
 
 /// Documents that are read or written at a time, and bytes of text after which fewer are.
 const PAGE: usize = 256;
@@ -33,11 +35,22 @@ pub(crate) async fn export(inner: &Arc<Inner>, head: &Head, request: &request::E
             let dataset = opened.table.snapshot().await?;
             let total = documents::count(&opened.table, &dataset, filter.as_ref(), now()).await?.0;
             let mut cursor: Option<String> = None;
+            let mut columns = rows::PLAIN.to_vec();
+            if request.vectors {
+                columns.push(rows::VECTOR);
+            }
             loop {
-                let (page, next) = documents::page(&opened.table, filter.as_ref(), PAGE, cursor.as_deref()).await?;
-                for document in &page {
-                    let line = serde_json::to_string(&documents::Line::from(document))
-                        .map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))?;
+                let (page, next) =
+                    documents::page_of_rows(&opened.table, filter.as_ref(), Order::default(), PAGE, cursor.as_deref(), &columns)
+                        .await?;
+                for rows in &page {
+                    let document = documents::stored(rows)?;
+                    let mut line = documents::Line::new(&document);
+                    if request.vectors {
+                        line = line.with_vectors(&opened.table.model, rows);
+                    }
+                    let line =
+                        serde_json::to_string(&line).map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))?;
                     writeln!(file, "{line}").map_err(failed)?;
                 }
                 count += page.len();
@@ -62,13 +75,15 @@ pub(crate) async fn export(inner: &Arc<Inner>, head: &Head, request: &request::E
     }
 }
 
-/// Adds the documents of a file. A line that is not one is told of, and the others are added.
+/// Adds the documents of a file. A line that is not one is told of, and the others are added. A line with vectors of this
+/// memory's model is taken as it is; the text of any other is split and embedded.
 pub(crate) async fn import(inner: &Arc<Inner>, head: &Head, request: &request::Import) -> Result<Imported> {
     let path = request.path.clone();
     let file = File::open(&path).map_err(|error| missing_or_io(&path, &error))?;
     let size = file.metadata().map(|facts| facts.len()).unwrap_or_default();
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut outcome = Imported::default();
+    let own = Own { model: inner.model_id().await?, dimensions: inner.dimensions().await? };
     let mut number = 0;
     let mut done = 0_u64;
     loop {
@@ -91,19 +106,20 @@ pub(crate) async fn import(inner: &Arc<Inner>, head: &Head, request: &request::I
         if lines.is_empty() {
             break;
         }
-        let mut documents = Vec::with_capacity(lines.len());
+        let mut parts: Vec<Part> = Vec::new();
         for line in lines {
             number += 1;
             done += line.len() as u64;
-            match parsed(&line) {
+            match parsed(&line, &own) {
                 Ok(None) => {}
-                Ok(Some(document)) => documents.push(document),
+                Ok(Some((document, vectors))) => put_in(&mut parts, document, vectors),
                 Err(message) if outcome.failed.len() < MOST_FAILURES => outcome.failed.push(FailedLine { line: number, message }),
                 Err(_) => {}
             }
         }
-        if !documents.is_empty() {
-            let added = inner.put(head, documents, request.conflict, request.dedupe, &request.chunk, None).await?;
+        for part in parts {
+            let vectors = part.dimensions.map(|_| part.vectors);
+            let added = inner.put(head, part.documents, request.conflict, request.dedupe, &request.chunk, vectors).await?;
             for one in added {
                 *match one.status {
                     Status::Added => &mut outcome.added,
@@ -118,13 +134,80 @@ pub(crate) async fn import(inner: &Arc<Inner>, head: &Head, request: &request::I
     Ok(outcome)
 }
 
-fn parsed(line: &[u8]) -> std::result::Result<Option<Document>, String> {
+/// The model of this memory, and the length of its vectors where it is known.
+struct Own {
+    model: String,
+    dimensions: Option<usize>,
+}
+
+/// Documents that follow each other and are added alike: all with vectors of one length, or all without.
+#[derive(Default)]
+struct Part {
+    documents: Vec<Document>,
+    dimensions: Option<usize>,
+    vectors: Vec<f32>,
+}
+
+fn put_in(parts: &mut Vec<Part>, document: Document, vectors: Option<(usize, Vec<f32>)>) {
+    let dimensions = vectors.as_ref().map(|(dimensions, _)| *dimensions);
+    if parts.last().is_none_or(|part| part.dimensions != dimensions) {
+        parts.push(Part { dimensions, ..Part::default() });
+    }
+    if let Some(part) = parts.last_mut() {
+        part.documents.push(document);
+        part.vectors.extend(vectors.into_iter().flat_map(|(_, data)| data));
+    }
+}
+
+/// What a line may have beside its document.
+#[derive(Deserialize)]
+struct Vectors {
+    model: Option<Value>,
+    chunks: Option<Vec<Chunk>>,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    vector: Option<Vec<f32>>,
+}
+
+type Parsed = Option<(Document, Option<(usize, Vec<f32>)>)>;
+
+/// The document of a line, with the length of its vectors and all of them where they are of this memory's model.
+fn parsed(line: &[u8], own: &Own) -> std::result::Result<Parsed, String> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let document: Document = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let mut document: Document = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     documents::check(std::slice::from_ref(&document)).map_err(|error| error.to_string())?;
-    Ok(Some(document))
+    // Places without vectors are those of another split.
+    let Some(places) = document.chunks.take() else { return Ok(Some((document, None))) };
+    let given: Vectors = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    if given.model.as_ref().and_then(Value::as_str) != Some(&own.model) {
+        return Ok(Some((document, None)));
+    }
+    let chunks = given.chunks.unwrap_or_default();
+    let Some(vectors) = chunks.into_iter().map(|chunk| chunk.vector).collect::<Option<Vec<_>>>().filter(|all| !all.is_empty())
+    else {
+        return Ok(Some((document, None)));
+    };
+    let mut reached = 0;
+    for (at, place) in places.iter().enumerate() {
+        if place.start < 0 || place.start > reached || place.end < place.start {
+            return Err(format!("chunks[{at}]: {}..{} does not follow what is before it", place.start, place.end));
+        }
+        reached = reached.max(place.end);
+    }
+    if reached != text::units(&document.text) {
+        return Err(format!("chunks: they end at {reached}, the text at {}", text::units(&document.text)));
+    }
+    let dimensions = own.dimensions.unwrap_or(vectors[0].len());
+    if let Some(at) = vectors.iter().position(|vector| vector.len() != dimensions || dimensions == 0) {
+        return Err(format!("chunks[{at}].vector: must have {dimensions} numbers, not {}", vectors[at].len()));
+    }
+    let data = documents::normalized(vectors.concat(), dimensions).map_err(|error| format!("chunks: {error}"))?;
+    document.chunks = Some(places);
+    Ok(Some((document, Some((dimensions, data)))))
 }
 
 fn missing_or_io(path: &std::path::Path, error: &std::io::Error) -> Error {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,13 +21,16 @@ use crate::embed::{self, Embedder, ModelOptions, ModelSource, Reranker, Urgency}
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::request::{self, Added, ChunkOptions, Document, Head, Mode, Model, Options, Reply};
-use crate::search::{self, Query};
+use crate::search::{self, Found, Query, Vector};
+use crate::table::resident::Budget;
 use crate::table::rows;
 use crate::table::upkeep::{self, Bell};
 use crate::table::write::{Change, Conflict, Done, Patch, Prepared, Writer};
 use crate::table::{Table, failure};
 use crate::{documents, jsonl, text};
 
+/// Part of the name of a collection that was dropped, until its files are removed.
+const DROPPED: &str = ".dropped-";
 /// Bytes of indexes, and of facts about files, that stay in memory.
 const INDEX_CACHE: usize = 1 << 30;
 const METADATA_CACHE: usize = 128 << 20;
@@ -37,6 +40,8 @@ const LONGEST_STEP: Duration = Duration::from_secs(10);
 const LONGEST_NAME: usize = 128;
 /// The name of the bundled model, known without loading it.
 const BUNDLED_ID: &str = "sentence-transformers/all-MiniLM-L6-v2";
+/// The length of its vectors.
+const BUNDLED_DIMENSIONS: usize = 384;
 /// The tokens of text that the bundled model sees.
 const BUNDLED_MAX_TOKENS: usize = 254;
 
@@ -61,6 +66,7 @@ pub(crate) struct Inner {
     counter: OnceCell<Arc<tokenizers::Tokenizer>>,
     rerankers: Mutex<HashMap<String, Arc<Reranker>>>,
     open: tokio::sync::Mutex<HashMap<String, Arc<Opened>>>,
+    budget: Arc<Budget>,
     calls: Mutex<HashMap<u32, oneshot::Sender<()>>>,
     /// Reindexing with vectors from outside, by collection.
     pub(crate) rebuilds: tokio::sync::Mutex<HashMap<String, documents::Rebuild>>,
@@ -81,6 +87,7 @@ impl Drop for Opened {
         if let Some(task) = self.caretaker.lock().take() {
             task.abort();
         }
+        self.table.residents.lock().stop();
     }
 }
 
@@ -103,6 +110,18 @@ pub(crate) fn filter_of(given: Option<&Value>) -> Result<Option<Filter>> {
     Ok(given.map(Filter::parse).transpose()?.filter(|filter| !filter.is_empty()))
 }
 
+/// Removes what was dropped, also by a process that ended before it had removed it.
+fn remove_dropped(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.contains(DROPPED) {
+            // What cannot be removed now is tried again by the next drop.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 fn check_collection(name: &str) -> Result<()> {
     let known = |one: char| one.is_ascii_alphanumeric() || matches!(one, '_' | '-' | '.');
     if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(known) || name.starts_with('.') {
@@ -120,8 +139,10 @@ fn check_collection(name: &str) -> Result<()> {
 impl Memory {
     /// Opens nothing yet: the folder and the model are touched by the first call that needs them.
     pub fn open(options: Options, emit: Emit) -> Self {
+        failure::watch_panics();
         Self {
             inner: Arc::new(Inner {
+                budget: Arc::new(Budget::new(options.cache_bytes)),
                 options,
                 emit,
                 connection: tokio::sync::Mutex::default(),
@@ -174,6 +195,7 @@ impl Memory {
         let opened: Vec<Arc<Opened>> = self.inner.open.lock().await.drain().map(|(_, opened)| opened).collect();
         for one in opened {
             one.bell.stop();
+            one.table.residents.lock().stop();
             let task = one.caretaker.lock().take();
             // A step that takes longer is given up: what it has written is not part of the table yet.
             if let Some(mut task) = task
@@ -187,20 +209,11 @@ impl Memory {
 }
 
 impl Inner {
-    /// A panic ends the call alone. LanceDB panics where a file of a table does not hold what it should.
+    /// A panic ends the call alone.
     async fn guarded(self: &Arc<Self>, head: &Head, request: &str, vectors: Option<Vec<f32>>) -> Result<Reply> {
         let answer = AssertUnwindSafe(self.answer(head, request, vectors)).catch_unwind().await;
         answer.unwrap_or_else(|panic| {
-            let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            let path = Table::path_of(&self.options.folder, &head.collection);
-            Err(Error::new(
-                ErrorCode::StoreCorrupt,
-                format!(
-                    "{}: a file of the table is damaged ({}). Restore the folder from a copy, or remove it and add the documents again.",
-                    path.display(),
-                    said.unwrap_or("it cannot be read")
-                ),
-            ))
+            Err(failure::of_panic(&Table::path_of(&self.options.folder, &head.collection), panic.as_ref()))
         })
     }
 
@@ -220,6 +233,7 @@ impl Inner {
             "drop" => self.drop_collection(head).await,
             "stats" => self.stats(head).await,
             "optimize" => self.optimize(head).await,
+            "warm" => self.warm(head).await,
             "reindex" => documents::reindex(self, head, &read(request)?).await.and_then(|facts| answer(&facts)),
             "reindexRead" => self.list(head, &read(request)?).await,
             "reindexWrite" => documents::rebuild(self, head, read(request)?, vectors).await.and_then(|facts| answer(&facts)),
@@ -305,6 +319,15 @@ impl Inner {
         }
     }
 
+    /// The length of the vectors of this memory, where it is known.
+    pub(crate) async fn dimensions(&self) -> Result<Option<usize>> {
+        match &self.options.model {
+            Model::External { dimensions, .. } => Ok(*dimensions),
+            Model::Bundled { .. } if self.model.get().is_none() => Ok(Some(BUNDLED_DIMENSIONS)),
+            _ => Ok(Some(self.model().await?.dimensions())),
+        }
+    }
+
     /// The collection's table, or `None` when nothing was added to it yet.
     pub(crate) async fn table(self: &Arc<Self>, name: &str) -> Result<Option<Arc<Opened>>> {
         let known = self.open.lock().await.get(name).cloned();
@@ -323,7 +346,7 @@ impl Inner {
         if !Table::is_there(&Table::path_of(&self.options.folder, name))? {
             return Ok(None);
         }
-        let table = Table::open(&self.connection().await?, &self.options.folder, name).await?;
+        let table = Table::open(&self.connection().await?, &self.options.folder, name, &self.budget).await?;
         let Some(table) = table else { return Ok(None) };
         let opened = self.attend(table);
         open.insert(name.to_owned(), Arc::clone(&opened));
@@ -343,7 +366,7 @@ impl Inner {
         if let Some(opened) = open.get(name) {
             return Ok(Arc::clone(opened));
         }
-        let table = Table::create(&self.connection().await?, folder, name, &model, dimensions).await?;
+        let table = Table::create(&self.connection().await?, folder, name, &model, dimensions, &self.budget).await?;
         let opened = self.attend(table);
         open.insert(name.to_owned(), Arc::clone(&opened));
         drop(open);
@@ -476,7 +499,7 @@ impl Inner {
         now: i64,
     ) -> Result<(Vec<Prepared>, usize)> {
         let total = given.len();
-        let places = if self.is_external() {
+        let places = if self.is_external() || vectors.is_some() {
             let mut places = Vec::with_capacity(given.len());
             for (at, document) in given.iter().enumerate() {
                 let Some(chunks) = &document.chunks else {
@@ -569,8 +592,8 @@ impl Inner {
         let filter = filter_of(request.filter.as_ref())?;
         let text = request.query.as_deref();
         let wants_vector = request.mode != Mode::Text;
-        let table = async { self.table(&head.collection).await };
-        let embedding = async {
+        let width = vector.as_ref().map(Vec::len);
+        let vector = Vector::new(async {
             match (vector, text) {
                 (Some(vector), _) => {
                     let width = vector.len();
@@ -582,16 +605,10 @@ impl Inner {
                 }
                 _ => Ok(None),
             }
-        };
-        let (opened, vector) = futures::try_join!(table, embedding)?;
-        let Some(opened) = opened else { return answer(&json!({ "hits": [] })) };
-        self.check_model(&opened, vector.as_ref().map(Vec::len)).await?;
-        if request.limit == 0 {
-            return answer(&json!({ "hits": [] }));
-        }
+        });
         let query = Query {
             text,
-            vector: vector.as_deref(),
+            vector: &vector,
             mode: request.mode,
             limit: request.limit,
             offset: request.offset,
@@ -602,23 +619,33 @@ impl Inner {
             vectors: request.vectors,
             now: now(),
         };
-        let found = match search::search(&opened.table, &query).await {
-            Ok(found) => found,
-            // Another process dropped the table, and perhaps made it anew, since it was looked at.
-            Err(error) if matches!(error.code(), ErrorCode::StoreCorrupt | ErrorCode::StoreConflict) => {
-                if opened.table.newest().await.is_ok() {
-                    return Err(error);
-                }
-                self.forget(&head.collection).await;
-                let Some(opened) = self.table(&head.collection).await? else { return answer(&json!({ "hits": [] })) };
-                self.check_model(&opened, vector.as_ref().map(Vec::len)).await?;
-                search::search(&opened.table, &query).await?
-            }
-            Err(error) => return Err(error),
-        };
+        let (_, found) = futures::try_join!(vector.get(), self.found(head, &query, width))?;
         let mut reply = answer(&json!({ "hits": found.hits }))?;
         reply.vectors = request.vectors.then_some(found.vectors);
         Ok(reply)
+    }
+
+    /// Searches a collection for vectors of `width` numbers, if that is known.
+    async fn found(self: &Arc<Self>, head: &Head, query: &Query<'_, '_>, width: Option<usize>) -> Result<Found> {
+        for again in [false, true] {
+            let Some(opened) = self.table(&head.collection).await? else { break };
+            self.check_model(&opened, width).await?;
+            if query.limit == 0 {
+                break;
+            }
+            match search::search(&opened.table, query).await {
+                // Another process dropped the table, and perhaps made it anew, since it was looked at.
+                Err(error)
+                    if !again
+                        && matches!(error.code(), ErrorCode::StoreCorrupt | ErrorCode::StoreConflict)
+                        && opened.table.newest().await.is_err() =>
+                {
+                    self.forget(&head.collection).await;
+                }
+                found => return found,
+            }
+        }
+        Ok(Found::default())
     }
 
     async fn get(self: &Arc<Self>, head: &Head, request: &request::Get) -> Result<Reply> {
@@ -654,7 +681,7 @@ impl Inner {
         let filter = filter_of(request.filter.as_ref())?;
         let Some(opened) = self.table(&head.collection).await? else { return answer(&json!({ "documents": [] })) };
         let (documents, cursor) =
-            documents::page(&opened.table, filter.as_ref(), request.limit, request.cursor.as_deref()).await?;
+            documents::page(&opened.table, filter.as_ref(), request.order, request.limit, request.cursor.as_deref()).await?;
         answer(&json!({ "documents": documents, "cursor": cursor }))
     }
 
@@ -768,6 +795,17 @@ impl Inner {
         }
         self.forget(&head.collection).await;
         let _lock = crate::table::lock::LockFile::new(&self.options.folder, &head.collection, "write").lock().await?;
+        // Under another name it is gone for everybody at once; file by file, a reader would find it damaged for a while.
+        let gone = self.options.folder.join(format!(".{}{DROPPED}{}", head.collection, uuid::Uuid::now_v7()));
+        if std::fs::rename(&path, &gone).is_ok() {
+            let folder = self.options.folder.clone();
+            run_blocking(move || {
+                remove_dropped(&folder);
+                Ok(())
+            })
+            .await?;
+            return answer(&json!({ "dropped": true }));
+        }
         match self.connection().await?.drop_table(&head.collection, &[]).await {
             Ok(()) => answer(&json!({ "dropped": true })),
             Err(lancedb::Error::TableNotFound { .. }) => answer(&json!({ "dropped": false })),
@@ -786,6 +824,7 @@ impl Inner {
                 fragments: 0,
                 deleted_rows: 0,
                 unindexed_rows: 0,
+                cached_chunks: 0,
                 indexes: Vec::new(),
                 model,
                 dimensions: 0,
@@ -799,6 +838,24 @@ impl Inner {
         self.sweep_collection(&head.collection).await?;
         let steps = upkeep::bring_up(&opened.table, true, true, &opened.bell).await?;
         answer(&json!({ "steps": steps }))
+    }
+
+    async fn warm(self: &Arc<Self>, head: &Head) -> Result<Reply> {
+        let table = async {
+            let Some(opened) = self.table(&head.collection).await? else { return Ok(0) };
+            self.check_model(&opened, None).await?;
+            let dataset = opened.table.snapshot().await?;
+            opened.table.warm(&dataset).await?;
+            Ok(opened.table.cached(&dataset))
+        };
+        let model = async {
+            if !self.is_external() {
+                self.model().await?;
+            }
+            Ok(())
+        };
+        let (chunks, ()) = futures::try_join!(table, model)?;
+        answer(&json!({ "chunks": chunks }))
     }
 
     async fn sweep(self: &Arc<Self>, head: &Head) -> Result<Reply> {

@@ -25,6 +25,9 @@ pub struct Options {
     /// Whether indexes and files are kept up in the background.
     #[serde(default = "yes")]
     pub maintenance: bool,
+    /// Bytes of passages that are kept in memory, over all collections.
+    #[serde(default = "cache_bytes")]
+    pub cache_bytes: usize,
 }
 
 /// What turns texts into vectors.
@@ -53,6 +56,11 @@ pub enum Model {
         #[serde(default)]
         max_tokens: Option<usize>,
     },
+}
+
+/// Some 1.2 million vectors of 384 numbers.
+fn cache_bytes() -> usize {
+    1 << 30
 }
 
 fn yes() -> bool {
@@ -116,6 +124,28 @@ pub(crate) struct List {
     pub(crate) limit: usize,
     #[serde(default)]
     pub(crate) cursor: Option<String>,
+    #[serde(flatten)]
+    pub(crate) order: Order,
+}
+
+/// The order of a list. Documents of one time are in that of their ids.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Order {
+    #[serde(default)]
+    pub order_by: OrderBy,
+    /// The last first.
+    #[serde(default)]
+    pub descending: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum OrderBy {
+    #[default]
+    Id,
+    CreatedAt,
+    UpdatedAt,
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,6 +184,8 @@ pub(crate) struct Export {
     pub(crate) path: PathBuf,
     #[serde(default)]
     pub(crate) filter: Option<Value>,
+    #[serde(default)]
+    pub(crate) vectors: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -354,6 +386,7 @@ pub(crate) struct Stats {
     pub fragments: usize,
     pub deleted_rows: usize,
     pub unindexed_rows: usize,
+    pub cached_chunks: usize,
     pub indexes: Vec<IndexFacts>,
     pub model: String,
     pub dimensions: usize,

@@ -35,6 +35,16 @@ fn open(folder: &Path) -> Memory {
     open_as(folder, "words", false)
 }
 
+/// Keeps no more than so many bytes of passages in memory.
+fn open_with(folder: &Path, cache_bytes: usize) -> Memory {
+    let options: Options = serde_json::from_value(json!({
+        "folder": folder, "maintenance": false, "cacheBytes": cache_bytes,
+        "model": { "kind": "external", "id": "words", "dimensions": DIMENSIONS },
+    }))
+    .unwrap();
+    Memory::open(options, Arc::new(|_| {}))
+}
+
 async fn ask(memory: &Memory, request: Value, vectors: Option<Vec<f32>>) -> Result<Value, Error> {
     let reply = memory.call(&request.to_string(), vectors).await?;
     Ok(serde_json::from_str(&reply.value).unwrap())
@@ -102,6 +112,19 @@ async fn what_is_added_is_found_at_once_by_meaning_and_by_words() {
     assert_eq!(ask(&memory, json!({ "op": "count" }), None).await.unwrap_err().code(), ErrorCode::Closed);
     let again = open(folder.path());
     assert_eq!(count(&again).await, (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_version_that_was_never_finished_is_no_table() {
+    let folder = tempfile::tempdir().unwrap();
+    // What a process leaves that is killed before it gives the file its name.
+    let versions = folder.path().join("documents.lance/_versions");
+    std::fs::create_dir_all(&versions).unwrap();
+    std::fs::write(versions.join("18446744073709551614.manifest#1"), b"half").unwrap();
+    let memory = open(folder.path());
+    assert!(search(&memory, "anything", json!({})).await.unwrap().is_empty());
+    add(&memory, json!({}), json!([{ "id": "a", "text": "the cat sat" }])).await.unwrap();
+    assert_eq!(ids(&search(&memory, "cat", json!({})).await.unwrap()), ["a"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,6 +323,21 @@ async fn collections_are_apart_and_are_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_dropped_collection_leaves_is_removed_by_the_next_drop() {
+    let folder = tempfile::tempdir().unwrap();
+    let left = folder.path().join(".documents.dropped-by-one-that-was-killed");
+    std::fs::create_dir_all(left.join("data")).unwrap();
+    let memory = open(folder.path());
+    add(&memory, json!({}), json!([{ "id": "a", "text": "the cat sat" }])).await.unwrap();
+    assert_eq!(ask(&memory, json!({ "op": "collections" }), None).await.unwrap()["collections"].as_array().unwrap().len(), 1);
+    assert_eq!(ask(&memory, json!({ "op": "drop" }), None).await.unwrap()["dropped"], true);
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let there = |part: &str| names.iter().any(|name: &std::ffi::OsString| name.to_string_lossy().contains(part));
+    assert!(!there(".dropped-") && !there("documents.lance"), "{names:?}");
+    assert!(search(&memory, "cat", json!({})).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_model_is_refused_until_the_collection_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let old = open_as(folder.path(), "old", false);
@@ -363,6 +401,140 @@ async fn a_collection_goes_into_a_file_whole_or_not_at_all() {
             .count(),
         0
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_with_vectors_is_imported_without_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("with vectors.jsonl");
+    let memory = open(&folder.path().join("one"));
+    let documents = json!([
+        { "id": "a", "text": "  the cat 🐈 sat on the mat\n", "metadata": { "n": 1 }, "expiresAt": 32_503_680_000_000_i64 },
+        { "id": "b", "text": "rockets fly to the moon" },
+    ]);
+    add(&memory, json!({}), documents).await.unwrap();
+    let written = ask(&memory, json!({ "op": "export", "path": path, "vectors": true }), None).await.unwrap();
+    assert_eq!(written["documents"], 2);
+    let lines: Vec<Value> =
+        std::fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["model"], lines[0]["chunks"].as_array().unwrap().len()), (&json!("words"), 1));
+    // Nothing embeds here: what is taken was in the file.
+    let other = open(&folder.path().join("two"));
+    let read = ask(&other, json!({ "op": "import", "path": path }), None).await.unwrap();
+    assert_eq!((&read["added"], &read["failed"]), (&json!(2), &json!([])));
+    let get = json!({ "op": "get", "ids": ["a", "b"], "vectors": true });
+    let (ours, theirs) = (memory.call(&get.to_string(), None).await.unwrap(), other.call(&get.to_string(), None).await.unwrap());
+    assert_eq!(ours.value, theirs.value, "texts, places, times and metadata");
+    assert_eq!(ours.vectors, theirs.vectors, "bit for bit");
+    assert_eq!(ids(&search(&other, "cat mat", json!({ "mode": "vector" })).await.unwrap())[0], "a");
+    // Without the option there are none.
+    ask(&memory, json!({ "op": "export", "path": path }), None).await.unwrap();
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("vector"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_in_a_file_that_do_not_belong_to_their_text_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.jsonl");
+    let chunk = |start, end, vector: Vec<f32>| json!({ "start": start, "end": end, "vector": vector });
+    let line = |chunks: Value| json!({ "id": "x", "text": "some text", "model": "words", "chunks": chunks }).to_string();
+    let bad = [
+        (json!([chunk(0, 9, vec![1.0; 7])]), "chunks[0].vector: must have 8 numbers"),
+        (json!([chunk(0, 9, vec![0.0; 8])]), "no direction"),
+        (json!([chunk(0, 8, vec![1.0; 8])]), "they end at 8, the text at 9"),
+        (json!([chunk(0, 99, vec![1.0; 8])]), "they end at 99"),
+        (json!([chunk(0, 3, vec![1.0; 8]), chunk(4, 9, vec![1.0; 8])]), "chunks[1]: 4..9 does not follow"),
+        (json!([chunk(-1, 9, vec![1.0; 8])]), "chunks[0]: -1..9"),
+    ];
+    let text: String = bad.iter().map(|(chunks, _)| line(chunks.clone()) + "\n").collect();
+    std::fs::write(&path, text).unwrap();
+    let memory = open(folder.path());
+    let read = ask(&memory, json!({ "op": "import", "path": path }), None).await.unwrap();
+    for (at, (_, why)) in bad.iter().enumerate() {
+        let message = read["failed"][at]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(why), "line {}: {message:?} does not say {why:?}", at + 1);
+    }
+    assert_eq!(count(&memory).await, (0, 0));
+    // Of another model, they are made anew: here, where nothing embeds, that is refused.
+    let foreign = line(json!([chunk(0, 9, vec![1.0; 8])])).replace("words", "others");
+    std::fs::write(&path, foreign).unwrap();
+    let error = ask(&memory, json!({ "op": "import", "path": path }), None).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Internal);
+}
+
+/// A direction of its own for every text.
+fn apart(random: &mut fastrand::Rng) -> Vec<f32> {
+    let vector: Vec<f32> = (0..DIMENSIONS).map(|_| random.f32() - 0.5).collect();
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    vector.iter().map(|value| value / length).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passages_in_memory_and_on_disk_answer_alike_whatever_was_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (warm, cold) = (open(folder.path()), open_with(folder.path(), 0));
+    let mut random = fastrand::Rng::with_seed(11);
+    for round in 0..16 {
+        let (mut documents, mut vectors) = (Vec::new(), Vec::new());
+        for _ in 0..random.usize(1..400) {
+            // Ids come again: what was there is replaced.
+            let (id, word) = (random.u32(0..3_000), random.u32(0..50));
+            let text = format!("w{word} of round{round}");
+            let chunks = [json!({ "start": 0, "end": text.len() })];
+            let metadata = json!({ "group": id % 10, "round": round });
+            documents.push(json!({ "id": id.to_string(), "text": text, "metadata": metadata, "chunks": chunks }));
+            vectors.extend(apart(&mut random));
+        }
+        ask(&warm, json!({ "op": "add", "documents": documents }), Some(vectors)).await.unwrap();
+        match random.u8(0..4) {
+            0 => drop(ask(&warm, json!({ "op": "optimize" }), None).await.unwrap()),
+            1 => drop(ask(&cold, json!({ "op": "delete", "filter": { "group": random.u32(0..10) } }), None).await.unwrap()),
+            _ => {}
+        }
+        for filter in [Value::Null, json!({ "group": 3 }), json!({ "round": { "gte": 3 }, "group": { "lt": 8 } })] {
+            for mode in ["vector", "hybrid", "text"] {
+                let query = json!({ "op": "search", "query": "w7 w8 round2", "limit": 12, "mode": mode, "filter": filter });
+                let vector = apart(&mut random);
+                let (here, there) =
+                    (ask(&warm, query.clone(), Some(vector.clone())).await, ask(&cold, query, Some(vector)).await);
+                let (here, there) = (here.unwrap(), there.unwrap());
+                let (here, there) = (here["hits"].as_array().unwrap(), there["hits"].as_array().unwrap());
+                let place = format!("round {round}, {mode}, {filter}");
+                assert_eq!(here.len(), there.len(), "{place}");
+                for (left, right) in here.iter().zip(there) {
+                    // Vectors in memory are exact to five digits.
+                    for score in ["/score", "/scores/vector", "/scores/text"] {
+                        let number = |hit: &Value| hit.pointer(score).and_then(Value::as_f64);
+                        let apart = number(left).zip(number(right)).map(|(left, right)| (left - right).abs());
+                        assert!(apart.is_none_or(|apart| apart < 1e-3), "{place}, {score}: {left} {right}");
+                        assert_eq!(number(left).is_some(), number(right).is_some(), "{place}, {score}");
+                    }
+                    for fact in ["id", "text", "metadata", "chunk", "chunks", "createdAt", "updatedAt"] {
+                        assert_eq!(left[fact], right[fact], "{place}, {fact}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collections_share_the_room_in_memory_and_none_is_searched_wrongly_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Room for some thirty passages of this width: one collection at a time.
+    let memory = open_with(folder.path(), 3_000);
+    for name in ["one", "two", "three"] {
+        let documents: Vec<Value> =
+            (0..20).map(|n| json!({ "id": format!("{name} {n}"), "text": format!("{name} number{n}") })).collect();
+        add(&memory, json!({ "collection": name }), json!(documents)).await.unwrap();
+    }
+    for _ in 0..3 {
+        for name in ["one", "two", "three"] {
+            let hits = search(&memory, &format!("{name} number7"), json!({ "collection": name })).await.unwrap();
+            assert_eq!(ids(&hits)[0], format!("{name} 7"));
+            assert!(ids(&hits).iter().all(|id| id.starts_with(name)), "{hits:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

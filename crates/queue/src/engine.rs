@@ -2,16 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use master_agent_core::{Clock, ErrorCode, JobId, JobRef, Millis, Random};
-use master_agent_store::{JobStore, JobView, Maintained, Reply, StoreError, StoreListener};
+use master_agent_store::state::{StateStore, Swept};
+use master_agent_store::{Departed, JobStore, JobView, Maintained, Reply, StoreError, StoreListener};
 use parking_lot::Mutex;
 
 use crate::message::{Event, Message, Outbox, WaitOutcome};
 use crate::session::{Session, SessionOptions};
 use crate::timer::Timer;
 use crate::waits::{Waiter, Waits};
+
+/// How often what has expired in the state is removed for good: at the most, at the least, and how much at once.
+/// It is absent for everybody already, so that nothing depends on when.
+const SWEEP_SOONEST: Millis = 1_000;
+const SWEEP_LATEST: Millis = 60_000;
+const SWEEP_SLICE: usize = master_agent_store::state::MAX_PAGE;
 
 /// Behind the notices of the store: how late a wait is answered whose notice was lost.
 const POLL_WAITS: Millis = 1_000;
@@ -24,6 +31,8 @@ pub struct Engine {
     pub(crate) timer: Arc<Timer>,
     hubs: Mutex<HashMap<Arc<str>, Arc<Hub>>>,
     maintenance: Mutex<Maintenance>,
+    state: OnceLock<Arc<dyn StateStore>>,
+    sweeping: Mutex<Sweeping>,
     next_session: AtomicU64,
     // Sessions that have not been closed; `None` once the last of them was.
     open_sessions: Mutex<Option<usize>>,
@@ -33,6 +42,11 @@ struct Maintenance {
     at: Millis,
     under_way: bool,
     poll_waits_at: Millis,
+}
+
+struct Sweeping {
+    at: Millis,
+    under_way: bool,
 }
 
 /// What the sessions of one queue share.
@@ -72,6 +86,8 @@ impl Engine {
             timer: Timer::new(),
             hubs: Mutex::default(),
             maintenance: Mutex::new(Maintenance { at: Millis::MIN, under_way: false, poll_waits_at: Millis::MIN }),
+            state: OnceLock::new(),
+            sweeping: Mutex::new(Sweeping { at: Millis::MIN, under_way: false }),
             next_session: AtomicU64::new(1),
             open_sessions: Mutex::new(Some(0)),
         });
@@ -83,6 +99,12 @@ impl Engine {
     fn listen(self: &Arc<Self>) {
         let listener: Weak<dyn StoreListener> = Arc::downgrade(self) as Weak<dyn StoreListener>;
         self.store.set_listener(listener);
+    }
+
+    /// Sweeps this state beside the maintenance of the jobs, from now on.
+    pub fn sweep(&self, state: Arc<dyn StateStore>) {
+        let _ = self.state.set(state);
+        self.timer.poke();
     }
 
     /// A new session on a queue of the store; `None` if the engine has been closed with its last session.
@@ -165,7 +187,7 @@ impl Engine {
         }
         // With a maintenance come the events of other processes.
         if workers || hubs.iter().any(|hub| hub.listening.load(Ordering::Acquire) > 0) {
-            next = next.min(self.maintain(now));
+            next = next.min(self.maintain(now)).min(self.sweep_state(now));
         }
         let waited: Vec<&Arc<Hub>> = hubs.iter().filter(|hub| !hub.waits.lock().is_empty()).collect();
         if !waited.is_empty() {
@@ -225,6 +247,32 @@ impl Engine {
             }
         }
         self.timer.poke();
+    }
+
+    /// Starts a sweep if one is due and answers when the next is.
+    fn sweep_state(self: &Arc<Self>, now: Millis) -> Millis {
+        let Some(state) = self.state.get() else { return Millis::MAX };
+        {
+            let mut sweeping = self.sweeping.lock();
+            if sweeping.under_way {
+                return Millis::MAX;
+            }
+            if now < sweeping.at {
+                return sweeping.at;
+            }
+            sweeping.under_way = true;
+        }
+        let engine = Arc::clone(self);
+        let reply: Reply<Swept> = Box::new(move |outcome| {
+            // A store that fails is asked again like one that has nothing to sweep.
+            let swept = outcome.unwrap_or_default();
+            let latest = now + SWEEP_LATEST;
+            let next = swept.next.map_or(latest, |next| next.clamp(now + SWEEP_SOONEST, latest));
+            *engine.sweeping.lock() = Sweeping { at: if swept.more { now } else { next }, under_way: false };
+            engine.timer.poke();
+        });
+        state.sweep(now, SWEEP_SLICE, reply);
+        Millis::MAX
     }
 
     /// Publishes the ends of jobs that ended while no handler held them.
@@ -295,8 +343,8 @@ impl Engine {
             }
         }
         if !missing.is_empty() {
-            let of = Arc::clone(hub);
-            self.after_outcomes(move || missing.into_iter().for_each(|job| answer_gone(&of, job)));
+            let (engine, of) = (Arc::clone(self), Arc::clone(hub));
+            self.after_outcomes(move || engine.answer_missing(&of, missing));
         }
         let again = {
             let mut waits = hub.waits.lock();
@@ -308,6 +356,32 @@ impl Engine {
             again
         };
         self.check_waits(hub, again);
+    }
+
+    /// Answers waits for jobs that are not in the store: this process may know how they ended, or else the store.
+    fn answer_missing(&self, hub: &Arc<Hub>, mut jobs: Vec<JobId>) {
+        jobs.retain(|job| {
+            let unkept = hub.waits.lock().unkept.find(*job).cloned();
+            if let Some(outcome) = &unkept {
+                answer(hub, *job, outcome);
+            }
+            unkept.is_none()
+        });
+        if jobs.is_empty() {
+            return;
+        }
+        let of = Arc::clone(hub);
+        let refs = jobs.iter().map(|job| JobRef::Id(*job)).collect();
+        let reply: Reply<Vec<Option<Departed>>> = Box::new(move |found| {
+            // A store that fails now is asked again by the poll.
+            for (job, departed) in jobs.iter().zip(found.unwrap_or_default()) {
+                match departed {
+                    Some(departed) => answer(&of, *job, &departed.into()),
+                    None => answer_gone(&of, *job),
+                }
+            }
+        });
+        self.store.departed(Arc::clone(&hub.queue), refs, reply);
     }
 
     /// Calls `then` when the outcomes of everything that this process has written so far are known here: a look at the
@@ -355,15 +429,8 @@ pub(crate) fn answer(hub: &Hub, job: JobId, outcome: &WaitOutcome) {
 }
 
 fn answer_gone(hub: &Hub, job: JobId) {
-    let (waiters, unkept) = {
-        let mut waits = hub.waits.lock();
-        (waits.take(job), waits.unkept.find(job).cloned())
-    };
+    let waiters = hub.waits.lock().take(job);
     for waiter in waiters {
-        if let Some(outcome) = &unkept {
-            waiter.outbox.deliver(Message::Done { request: waiter.request, outcome: outcome.clone() });
-            continue;
-        }
         let name = job.to_string();
         let tell = if waiter.seen { removed } else { gone };
         waiter.outbox.deliver(tell(waiter.request, &name, &hub.queue));

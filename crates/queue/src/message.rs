@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use master_agent_core::{ErrorCode, JobError, JobId, JobState, Millis};
-use master_agent_store::{ClaimedJob, Enqueued, JobView, StoreError};
+use master_agent_store::{ClaimedJob, Departed, Enqueued, JobView, StoreError};
 
 use crate::worker::Handle;
 
@@ -97,6 +97,16 @@ impl WaitOutcome {
             finished_at: view.finished_at.unwrap_or(view.added_at),
             value_json: value.unwrap_or_else(|| "null".into()),
         })
+    }
+}
+
+impl From<Departed> for WaitOutcome {
+    fn from(departed: Departed) -> Self {
+        let Departed { id, key, lane, task_id, parent_id, state, failures, added_at, started_at, finished_at, value_json } =
+            departed;
+        let value_json = value_json.unwrap_or_else(|| "null".into());
+        let attempts = attempts(state, failures);
+        Self { id, key, task_id, parent_id, lane, state, attempts, added_at, started_at, finished_at, value_json }
     }
 }
 

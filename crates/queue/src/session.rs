@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use master_agent_core::{ErrorCode, JobId, JobRef, JobState, Millis, WorkerId};
 use master_agent_store::{
-    ClaimedJob, Control, Controlled, Disposition, Enqueued, JobStore, JobView, NewJob, Note, NoteKind, Reply, SettleReply,
-    Settled, Settlement, StoreError,
+    ClaimedJob, Control, Controlled, Departed, Disposition, Enqueued, JobStore, JobView, NewJob, Note, NoteKind, Reply,
+    SettleReply, Settled, Settlement, StoreError,
 };
 use parking_lot::Mutex;
 
@@ -235,8 +235,13 @@ impl Session {
             return;
         }
         let mut events = Vec::new();
+        let mut overruled = Vec::new();
         for ((settlement, run), settled) in batch.settlements.iter().zip(&batch.runs).zip(settled) {
             let Settled::Applied(state) = *settled else { continue };
+            if is_overruled(settlement, state) {
+                overruled.push(settlement.id);
+                continue;
+            }
             let unkept = is_unkept(settlement);
             if state.is_final() && (waited || unkept) {
                 let mut waits = self.hub.waits.lock();
@@ -257,6 +262,11 @@ impl Session {
             }
         }
         self.engine.publish(&self.hub, events);
+        if !overruled.is_empty() {
+            // The store knows with which error they ended.
+            overruled.iter().for_each(|job| self.hub.waits.lock().look_up(*job));
+            self.engine.tell_of_ends(&self.hub, &overruled);
+        }
     }
 
     fn claimed(&self, reservation: &Reservation, outcome: Result<Vec<ClaimedJob>, StoreError>) {
@@ -395,13 +405,7 @@ impl Session {
                 }
                 None => {
                     let engine = Arc::clone(&session.engine);
-                    engine.after_outcomes(move || {
-                        let unkept = session.hub.waits.lock().unkept.find_key(&name).cloned();
-                        session.deliver(match unkept {
-                            Some(outcome) => Message::Done { request, outcome },
-                            None => gone(request, &name, &session.hub.queue),
-                        });
-                    });
+                    engine.after_outcomes(move || session.answer_missing_key(request, name));
                 }
             },
             Err(error) => {
@@ -409,6 +413,24 @@ impl Session {
             }
         });
         self.engine.store.jobs(Arc::clone(&self.hub.queue), vec![key], reply);
+    }
+
+    /// Answers a wait for a key that no job in the store has: this process may know how it ended, or else the store.
+    fn answer_missing_key(self: Arc<Self>, request: u32, name: String) {
+        let unkept = self.hub.waits.lock().unkept.find_key(&name).cloned();
+        if let Some(outcome) = unkept {
+            return self.deliver(Message::Done { request, outcome });
+        }
+        let (store, queue) = (Arc::clone(&self.engine.store), Arc::clone(&self.hub.queue));
+        let key = JobRef::Key(name.as_str().into());
+        let reply: Reply<Vec<Option<Departed>>> = Box::new(move |found| {
+            self.deliver(match found.map(|found| found.into_iter().next().flatten()) {
+                Ok(Some(departed)) => Message::Done { request, outcome: departed.into() },
+                Ok(None) => gone(request, &name, &self.hub.queue),
+                Err(error) => Message::WaitFailed { request, code: error.code(), message: error.to_string() },
+            });
+        });
+        store.departed(queue, vec![key], reply);
     }
 
     /// Takes a wait back.
@@ -775,13 +797,15 @@ fn closed(request: u32) -> Message {
 
 /// Whether the store keeps nothing of the end, or so few that it may be gone before a wait for it begins.
 fn is_unkept(settlement: &Settlement) -> bool {
-    const FEW: u64 = 1_000;
     match &settlement.disposition {
-        Disposition::Complete { keep, .. } | Disposition::End { keep, .. } => {
-            keep.is_nothing() || keep.count.is_some_and(|count| count < FEW)
-        }
+        Disposition::Complete { keep, .. } | Disposition::End { keep, .. } => keep.is_brief(),
         _ => false,
     }
+}
+
+/// Whether the store ended the job otherwise than it was asked to: somebody had cancelled it.
+fn is_overruled(settlement: &Settlement, state: JobState) -> bool {
+    state == JobState::Cancelled && !matches!(settlement.disposition, Disposition::Complete { .. } | Disposition::End { .. })
 }
 
 fn outcome_of(settlement: &Settlement, run: &Run, state: JobState, now: Millis) -> WaitOutcome {

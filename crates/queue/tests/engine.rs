@@ -2,20 +2,25 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use master_agent_core::{
-    Backoff, BackoffKind, Clock, ErrorCode, JobPolicy, JobRef, JobState, ManualClock, Millis, SystemRandom, WorkerId,
+    Backoff, BackoffKind, Clock, ErrorCode, JobPolicy, JobRef, JobState, Keep, ManualClock, Millis, SystemRandom, WorkerId,
 };
 use master_agent_queue::{Engine, EventKind, Handle, Lane, Message, Outbox, Outcome, Session, SessionOptions, WorkerOptions};
 use master_agent_store::model::MemoryStore;
+use master_agent_store::state::model::MemoryState;
+use master_agent_store::state::{
+    Commit, Committed, DocumentPage, Expiry, Found, Item, LogPage, LogRead, LogTrim, LogWatcher, NamePage, NameQuery, Put, Query,
+    StateStore, Trimmed, Watch,
+};
 use master_agent_store::{
-    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Enqueued, JobStore, JobView, ListQuery, LogLine, Maintained,
-    NewJob, Note, NoteKind, Page, QueueCounts, Reply, SettleReply, Settled, Settlement, StoreError, StoreListener, WorkerBeat,
-    WorkerView, call,
+    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Enqueued, JobStore, JobView, ListQuery, LogLine,
+    Maintained, NewJob, Note, NoteKind, Page, QueueCounts, Reply, SettleReply, Settled, Settlement, StoreError, StoreListener,
+    WorkerBeat, WorkerView, call,
 };
 
 /// How long a message may take before the test is lost.
@@ -206,6 +211,169 @@ fn a_running_job_can_be_cancelled() {
     let Message::Abort { handle: aborted, error } = bench.next() else { panic!("aborted") };
     assert_eq!((aborted, error.code.as_deref()), (handle, Some("ERR_TASK_CANCELLED")));
     until(|| bench.state(&id) == Some(JobState::Cancelled));
+}
+
+/// Two engines over one store, as two processes have: the clock is shared.
+fn two() -> (Bench, Bench) {
+    let store = MemoryStore::new();
+    let other = Bench::over(store.handle());
+    let here = Bench::over(store);
+    (here, other)
+}
+
+fn cancel(bench: &Bench, id: &str) {
+    let error_json = r#"{"name":"CancelledError","message":"not needed","code":"ERR_TASK_CANCELLED"}"#.into();
+    let cancel = Control::Cancel { job: JobRef::parse(id), error_json, now: bench.clock.now() };
+    assert_eq!(call(|reply| bench.session.control(cancel, reply)).expect("cancels").affected, 1);
+}
+
+fn cancelled(message: Message) -> bool {
+    let Message::Done { outcome, .. } = message else { panic!("expected the end of the job, not {message:?}") };
+    outcome.state == JobState::Cancelled && outcome.value_json.contains("not needed")
+}
+
+#[test]
+fn a_cancelled_job_whose_worker_dies_does_not_run_again() {
+    for keep in [Keep::DEFAULT, Keep::NOTHING] {
+        let (here, lost) = two();
+        // A worker that the engine does not know of, and that says nothing more.
+        let id = here.submit(vec![job("a", JobPolicy { remove_on_fail: keep, ..JobPolicy::DEFAULT })]).remove(0);
+        let claim = ClaimRequest {
+            worker: WorkerId(9),
+            queue: "tasks".into(),
+            lanes: Arc::new(["a".into()]),
+            limits: Vec::new(),
+            free: 1,
+            max_bytes: usize::MAX,
+            now: here.clock.now(),
+            lease: 3_000,
+        };
+        assert_eq!(call(|reply| lost.engine.store().claim(claim, reply)).map(|jobs| jobs.len()), Ok(1));
+        here.session.wait(7, &id);
+        cancel(&here, &id);
+        here.start(1, &[("a", None)]);
+        here.advance(3_001);
+        assert!(cancelled(here.next()), "{keep:?}");
+    }
+}
+
+#[test]
+fn an_attempt_that_fails_once_the_job_was_cancelled_is_the_last() {
+    for keep in [Keep::DEFAULT, Keep::NOTHING] {
+        let (here, other) = two();
+        call(|reply| here.session.events(true, reply)).expect("listens");
+        here.start(1, &[("a", None)]);
+        let id = here.submit(vec![job("a", JobPolicy { remove_on_fail: keep, ..JobPolicy::DEFAULT })]).remove(0);
+        let (handle, _) = loop {
+            if let Message::Run { mut jobs } = here.next() {
+                break jobs.remove(0);
+            }
+        };
+        here.session.wait(7, &id);
+        // By a process whose wish has not reached the worker yet.
+        let error_json = r#"{"name":"CancelledError","message":"not needed"}"#.into();
+        let wish = Control::Cancel { job: JobRef::parse(&id), error_json, now: here.clock.now() };
+        let settled = Arc::clone(&here.session);
+        call(|reply| other.engine.store().control("tasks".into(), wish, other.clock.now(), reply)).expect("cancels");
+        settled.settle(vec![(handle, failed())]);
+        let mut ended = false;
+        let mut told = keep.is_nothing();
+        while !(ended && told) {
+            match here.next() {
+                Message::Events { events } => {
+                    for event in events.iter() {
+                        assert_ne!(event.kind, EventKind::Retrying);
+                        told |= event.kind == EventKind::Failed
+                            && event.value_json.as_deref().is_some_and(|why| why.contains("not needed"));
+                    }
+                }
+                // The wish may have come first.
+                Message::Abort { .. } => {}
+                message => ended |= cancelled(message),
+            }
+        }
+        assert!(here.state(&id).is_none_or(|state| state == JobState::Cancelled));
+    }
+}
+
+#[test]
+fn an_end_that_is_not_kept_is_told_to_those_who_wait_elsewhere() {
+    let (here, elsewhere) = two();
+    let policy = JobPolicy { remove_on_complete: Keep::NOTHING, ..JobPolicy::DEFAULT };
+    here.start(1, &[("a", None)]);
+    let keyed = NewJob { key: Some("key".into()), ..job("a", policy) };
+    let id = elsewhere.submit(vec![keyed]).remove(0);
+    elsewhere.session.wait(7, &id);
+    let (handle, _) = here.runs().remove(0);
+    here.session.settle(vec![(handle, done("42"))]);
+    elsewhere.session.wait(8, &id);
+    until(|| here.state(&id).is_none());
+    elsewhere.session.wait(9, &id);
+    elsewhere.session.wait(10, "key");
+    for _ in 0..4 {
+        let Message::Done { outcome, .. } = elsewhere.next() else { panic!("the wait is answered with the result") };
+        assert_eq!((outcome.state, &*outcome.value_json, outcome.attempts), (JobState::Completed, "42", 1));
+    }
+}
+
+/// Counts what sweeps remove, and passes everything on.
+struct Swept {
+    inner: Arc<MemoryState>,
+    removed: AtomicU64,
+}
+
+impl StateStore for Swept {
+    fn sweep(&self, now: Millis, limit: usize, reply: Reply<master_agent_store::state::Swept>) {
+        let swept = call(|reply| self.inner.sweep(now, limit, reply));
+        self.removed.fetch_add(swept.as_ref().map_or(0, |swept| swept.removed), Ordering::SeqCst);
+        reply(swept);
+    }
+
+    fn commit(&self, commit: Commit, reply: Reply<Committed>) {
+        self.inner.commit(commit, reply);
+    }
+    fn get(&self, namespace: Arc<str>, items: Vec<Item>, now: Millis, reply: Reply<Vec<Found>>) {
+        self.inner.get(namespace, items, now, reply);
+    }
+    fn query(&self, query: Query, reply: Reply<DocumentPage>) {
+        self.inner.query(query, reply);
+    }
+    fn read_log(&self, read: LogRead, reply: Reply<LogPage>) {
+        self.inner.read_log(read, reply);
+    }
+    fn trim_log(&self, trim: LogTrim, reply: Reply<Trimmed>) {
+        self.inner.trim_log(trim, reply);
+    }
+    fn names(&self, query: NameQuery, reply: Reply<NamePage>) {
+        self.inner.names(query, reply);
+    }
+    fn clear(&self, namespace: Arc<str>, reply: Reply<bool>) {
+        self.inner.clear(namespace, reply);
+    }
+    fn watch(&self, namespace: Arc<str>, log: Arc<str>, watcher: Arc<dyn LogWatcher>, reply: Reply<Watch>) {
+        self.inner.watch(namespace, log, watcher, reply);
+    }
+}
+
+#[test]
+fn the_state_is_swept_beside_the_jobs() {
+    let bench = Bench::new();
+    let state = Arc::new(Swept { inner: MemoryState::new(), removed: AtomicU64::new(0) });
+    let now = bench.clock.now();
+    // More than one slice at once, and one that expires later.
+    for (from, expiry) in [(0, now + 10), (1_000, now + 10), (2_000, now + 10), (3_000, now + 30_000)] {
+        let puts = (from..from + if from < 3_000 { 1_000 } else { 1 })
+            .map(|n| Put::new("things", &*n.to_string(), "1").expires(Expiry::At(expiry)));
+        let commit = puts.fold(Commit::new("area", now), Commit::with);
+        assert!(matches!(call(|reply| state.commit(commit, reply)), Ok(Committed::Done(_))));
+    }
+    let removed = |count| until(|| state.removed.load(Ordering::SeqCst) == count);
+    bench.engine.sweep(Arc::clone(&state) as Arc<dyn StateStore>);
+    bench.start(1, &[("a", None)]);
+    bench.advance(1_000);
+    removed(3_000);
+    bench.advance(29_000);
+    removed(3_001);
 }
 
 #[test]
@@ -477,6 +645,9 @@ impl JobStore for Flaky {
     }
     fn jobs(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<JobView>>>) {
         self.inner.jobs(queue, jobs, reply);
+    }
+    fn departed(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<Departed>>>) {
+        self.inner.departed(queue, jobs, reply);
     }
     fn list(&self, query: ListQuery, reply: Reply<Page>) {
         self.inner.list(query, reply);

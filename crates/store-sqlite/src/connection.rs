@@ -21,7 +21,8 @@ pub enum Durability {
 }
 
 /// Numbered migrations; the position in the list plus one is the version that each one makes.
-const MIGRATIONS: &[&str] = &[include_str!("sql/0001_jobs.sql"), include_str!("sql/0002_state.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("sql/0001_jobs.sql"), include_str!("sql/0002_state.sql"), include_str!("sql/0003_departed.sql")];
 
 /// "MAgt": marks the file as one of ours.
 const APPLICATION_ID: i32 = 0x4d41_6774;

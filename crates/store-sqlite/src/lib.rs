@@ -20,9 +20,9 @@ use std::sync::{Arc, Weak};
 
 use master_agent_core::{JobRef, Millis, WorkerId};
 use master_agent_store::{
-    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Enqueued, JobStore, JobView, ListQuery, LogLine, Maintained,
-    NewJob, Note, Page, QueueCounts, Reply, SettleReply, Settled, Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
-    call,
+    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Enqueued, JobStore, JobView, ListQuery, LogLine,
+    Maintained, NewJob, Note, Page, QueueCounts, Reply, SettleReply, Settled, Settlement, StoreError, StoreListener, WorkerBeat,
+    WorkerView, call,
 };
 use rusqlite::Connection;
 
@@ -154,8 +154,8 @@ impl JobStore for SqliteStore {
         self.write(move |tx| jobs::lease::beat(tx, &beat), reply);
     }
 
-    fn leave(&self, worker: WorkerId, _now: Millis, reply: Reply<()>) {
-        self.write(move |tx| jobs::lease::leave(tx, worker), reply);
+    fn leave(&self, worker: WorkerId, now: Millis, reply: Reply<()>) {
+        self.write(move |tx| jobs::lease::leave(tx, worker, now), reply);
     }
 
     fn maintain(&self, now: Millis, reply: Reply<Maintained>) {
@@ -193,6 +193,10 @@ impl JobStore for SqliteStore {
 
     fn jobs(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<JobView>>>) {
         self.read(move |connection| jobs::inspect::jobs(connection, &queue, &jobs), reply);
+    }
+
+    fn departed(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<Departed>>>) {
+        self.read(move |connection| jobs::departed::find(connection, &queue, &jobs), reply);
     }
 
     fn list(&self, query: ListQuery, reply: Reply<Page>) {

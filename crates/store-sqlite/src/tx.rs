@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use master_agent_core::{JobPolicy, JobState, WorkerId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -28,6 +29,12 @@ static DEFAULT_POLICY: LazyLock<Arc<JobPolicy>> = LazyLock::new(|| Arc::new(JobP
 
 const MAX_POLICIES: usize = 256;
 
+/// No version of the file.
+const UNKNOWN: i64 = -1;
+
+/// How long after the last write of another process one is taken to be there: it may come and go unseen by `peers`.
+const OTHERS_STAY: Duration = Duration::from_secs(60);
+
 /// What the writer remembers between transactions. Emptied when a transaction fails, and where
 /// another process wrote: then only the policies, which have no home in the file, remain.
 #[derive(Default)]
@@ -41,20 +48,25 @@ pub(crate) struct Cache {
     /// Whose turn it is, by worker.
     pub(crate) turns: HashMap<WorkerId, usize>,
     policies: HashMap<Box<str>, Arc<JobPolicy>>,
+    /// When another process was last found to have written.
+    others_wrote: Option<Instant>,
 }
 
 impl Cache {
+    /// Forgets everything. Who wrote since then is not known, and taken to be another process.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { data_version: UNKNOWN, ..Self::default() };
     }
 
     /// At the start of a transaction: forgets what another process may have changed.
     pub(crate) fn refresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let version: i64 = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if version != self.data_version {
+            // 0 is no version: the file has just been opened.
+            let others_wrote = if self.data_version == 0 { None } else { Some(Instant::now()) };
             let policies = std::mem::take(&mut self.policies);
             let turns = std::mem::take(&mut self.turns);
-            *self = Self { data_version: version, policies, turns, ..Self::default() };
+            *self = Self { data_version: version, policies, turns, others_wrote, ..Self::default() };
         }
         Ok(())
     }
@@ -78,6 +90,7 @@ pub(crate) struct Tx<'a> {
     // Rows changed before the transaction, and in it without news for other processes.
     changes_before: u64,
     quiet_changes: u64,
+    is_shared: Option<bool>,
 }
 
 impl<'a> Tx<'a> {
@@ -92,6 +105,7 @@ impl<'a> Tx<'a> {
             ready: Vec::new(),
             changes_before: connection.total_changes(),
             quiet_changes: 0,
+            is_shared: None,
         }
     }
 
@@ -111,6 +125,14 @@ impl<'a> Tx<'a> {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         self.shared
+    }
+
+    /// Whether other processes use the file, or did a moment ago.
+    pub(crate) fn is_shared(&mut self) -> bool {
+        let (shared, others_wrote) = (self.shared, self.cache.others_wrote);
+        *self
+            .is_shared
+            .get_or_insert_with(|| shared.has_peers() || others_wrote.is_some_and(|wrote| wrote.elapsed() < OTHERS_STAY))
     }
 
     fn counters(&mut self) -> rusqlite::Result<&mut Counters> {
@@ -218,6 +240,12 @@ impl<'a> Tx<'a> {
 
     pub(crate) fn policy(&mut self, text: Option<&str>) -> Arc<JobPolicy> {
         read_policy(&mut self.cache.policies, text)
+    }
+
+    pub(crate) fn policy_of(&mut self, job: i64) -> rusqlite::Result<Arc<JobPolicy>> {
+        let mut read = self.connection.prepare_cached("SELECT policy FROM jobs WHERE id = ?1")?;
+        let text: Option<String> = read.query_row([job], |row| row.get(0))?;
+        Ok(self.policy(text.as_deref()))
     }
 
     /// Notes that `by` more (or fewer) jobs of the lane are in the state.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use master_agent_core::{JobId, JobRef, Millis, WorkerId};
 
 use crate::{
-    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Enqueued, JobView, ListQuery, LogLine, Maintained, NewJob, Note,
-    Page, QueueCounts, SettleReply, Settled, Settlement, StoreError, WorkerBeat, WorkerView,
+    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Enqueued, JobView, ListQuery, LogLine, Maintained,
+    NewJob, Note, Page, QueueCounts, SettleReply, Settled, Settlement, StoreError, WorkerBeat, WorkerView,
 };
 
 /// Where the outcome of an operation goes, once it is durable.
@@ -47,7 +47,7 @@ pub trait JobStore: Send + Sync + 'static {
     ///
     /// A job that keeps nothing is gone at once and bounds no other. Otherwise the ended jobs of its queue and kind
     /// (completed; or failed, cancelled and dead together) are bounded by the last settlement of the batch that ended
-    /// one, and by the policy of each job that died of its stalls: the oldest over the count go, and those that ended
+    /// one, and by the policy of each job that died of its stalls or ended as cancelled instead of waiting again: the oldest over the count go, and those that ended
     /// before `now - age`. One call removes at most twice its batch and 100.
     fn settle(
         &self,
@@ -61,13 +61,15 @@ pub trait JobStore: Send + Sync + 'static {
     /// Registers the worker or extends its lease, also one that has ended but was not taken back yet.
     fn beat(&self, beat: WorkerBeat, reply: Reply<BeatReply>);
 
-    /// Forgets the worker; what it still holds waits again, uncounted.
+    /// Forgets the worker; what it still holds waits again, uncounted, or ends as cancelled where that was asked for,
+    /// in the order of the ids.
     fn leave(&self, worker: WorkerId, now: Millis, reply: Reply<()>);
 
     /// Makes due jobs claimable, at most 1000 at once, and takes back what expired, over all queues.
     ///
     /// A lease has ended when its time is before `now`. Its worker is forgotten, and what it held is treated as by
-    /// [`crate::Disposition::Stall`], with an error `StalledError` of code `ERR_TASK_STALLED`.
+    /// [`crate::Disposition::Stall`], with an error `StalledError` of code `ERR_TASK_STALLED`. What somebody asked to
+    /// cancel ends as cancelled instead.
     fn maintain(&self, now: Millis, reply: Reply<Maintained>);
 
     /// Writes progress and log lines; notes with an old token answer [`Settled::Refused`], the others
@@ -80,6 +82,14 @@ pub trait JobStore: Send + Sync + 'static {
 
     /// Looks jobs up; `None` where there is none.
     fn jobs(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<JobView>>>);
+
+    /// How jobs ended whose policy keeps little or nothing of it ([`master_agent_core::Keep::is_brief`]): for those who
+    /// wait for them in another process, and find them gone. An adapter remembers the newest thousands of such ends for some
+    /// seconds at least, and may leave it where no other process is. The newest end of a key counts.
+    /// A job that begins anew has none, nor has what was removed before it ended.
+    fn departed(&self, _queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<Departed>>>) {
+        reply(Ok(vec![None; jobs.len()]));
+    }
 
     /// One page of the jobs in a state.
     fn list(&self, query: ListQuery, reply: Reply<Page>);

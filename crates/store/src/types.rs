@@ -150,7 +150,7 @@ pub struct Maintained {
     pub promoted: u64,
     /// Jobs taken back from workers whose lease ended.
     pub recovered: u64,
-    /// Jobs among them that went to the dead letters: queue and id, in the order in which they ended.
+    /// Jobs among them that ended, in the dead letters or as cancelled: queue and id, in the order in which they ended.
     pub dead: Vec<(Arc<str>, JobId)>,
     /// The due time of the next delayed job; one that has passed tells that more is due now.
     pub next_due: Option<Millis>,
@@ -211,7 +211,9 @@ pub enum Control {
         job: JobRef,
     },
     /// Ends a waiting or delayed job as cancelled, kept as its policy says of failures. The worker of an active one
-    /// is asked to end it with every beat until it settles. Nothing happens to an ended one.
+    /// is asked to end it with every beat until it settles; **it never waits again**: whatever would have made it wait
+    /// (a retry, a release, a stall, the worker's leaving, the end of its lease) ends it as cancelled in the same way, with the
+    /// error of the first cancel, and counts nothing. Nothing happens to an ended one.
     Cancel {
         job: JobRef,
         error_json: Box<str>,
@@ -261,6 +263,23 @@ pub struct JobView {
     pub error_json: Option<Box<str>>,
     pub progress_json: Option<Box<str>>,
     pub worker: Option<WorkerId>,
+}
+
+/// How a job ended that is not there any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Departed {
+    pub id: JobId,
+    pub key: Option<Box<str>>,
+    pub lane: Arc<str>,
+    pub task_id: Option<Box<str>>,
+    pub parent_id: Option<Box<str>>,
+    pub state: JobState,
+    pub failures: u32,
+    pub added_at: Millis,
+    pub started_at: Option<Millis>,
+    pub finished_at: Millis,
+    /// The result of a completed job, the error of any other.
+    pub value_json: Option<Box<str>>,
 }
 
 /// Which jobs to list.

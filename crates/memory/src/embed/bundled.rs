@@ -10,10 +10,9 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{Tensor, TensorElementType};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
-use super::{Model, Parts, normalised, options, text, vocabulary};
+use super::{Model, Parts, normalised, options, outline, text, vocabulary};
 use crate::{Error, Result};
 
 /// `model.json`.
@@ -33,37 +32,34 @@ struct FileOf {
     sha256: String,
 }
 
-pub(super) fn open(folder: &Path, environment: Environment) -> Result<Parts> {
+pub(super) fn open(folder: &Path, environment: impl FnOnce() -> Result<Environment>) -> Result<Parts> {
+    let folder = &*options::canonical(folder)?;
     let manifest_path = folder.join("model.json");
     let manifest: Manifest =
         serde_json::from_slice(&options::read(&manifest_path)?).map_err(|error| damaged(&manifest_path, &error.to_string()))?;
     let model_path = folder.join("model.onnx");
     let tokenizer_path = folder.join("tokenizer.json");
-    let model = Arc::new(verified_size(&model_path, &manifest)?);
-    let tokenizer_json = verified_size(&tokenizer_path, &manifest)?;
-    // The session, the tokenizer and the checksum take about as long as each other, and none needs the others.
-    let (session, tokenizer, checks) = std::thread::scope(|scope| {
-        let tokenizer = scope.spawn(|| {
-            let check = verified_sum(&tokenizer_path, &tokenizer_json, &manifest);
-            check.and_then(|()| vocabulary::tokenizer(&tokenizer_json).map_err(|error| damaged(&tokenizer_path, &error)))
+    // The session takes about as long as the tokenizer and the checksums together, and neither needs the other.
+    let (session, files) = std::thread::scope(|scope| {
+        let files = scope.spawn(|| {
+            let tokenizer = tokenizer(&tokenizer_path, &manifest)?;
+            check(&model_path, &manifest)?;
+            Ok(tokenizer)
         });
-        let check = scope.spawn(|| verified_sum(&model_path, &model, &manifest));
-        let session = session(&environment, &model, &model_path);
-        (session, tokenizer.join(), check.join())
+        let session = environment().map(|environment| (session(&environment, &model_path), environment));
+        (session, files.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
+    let (session, environment) = session?;
     // A checksum says more than what else went wrong with the bytes.
-    checks.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    let tokenizer = Arc::new(text::plain(tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?));
+    let tokenizer = Arc::new(files?);
     let max_tokens = manifest.max_tokens.saturating_sub(text::frame(&tokenizer));
     let plan = Plan { tokenizer: Arc::clone(&tokenizer), max_tokens };
     let first = Box::new(Plain::new(session?, plan.clone(), &model_path)?);
     if let Some(given) = first.width().filter(|given| *given != manifest.dimensions) {
         return Err(damaged(&manifest_path, &format!("it says {} dimensions, and the model gives {given}", manifest.dimensions)));
     }
-    drop(model);
     let make = Box::new(move || -> Result<Box<dyn Model>> {
-        let bytes = options::read(&model_path)?;
-        Ok(Box::new(Plain::new(self::session(&environment, &bytes, &model_path)?, plan.clone(), &model_path)?))
+        Ok(Box::new(Plain::new(self::session(&environment, &model_path)?, plan.clone(), &model_path)?))
     });
     Ok(Parts { id: manifest.id, dimensions: manifest.dimensions, max_tokens, tokenizer, first, make, sessions: None })
 }
@@ -82,35 +78,47 @@ fn entry<'a>(path: &Path, manifest: &'a Manifest) -> Result<&'a FileOf> {
     manifest.files.get(&*name).ok_or_else(|| damaged(&path.with_file_name("model.json"), &format!("it does not name {name}")))
 }
 
-fn verified_size(path: &Path, manifest: &Manifest) -> Result<Vec<u8>> {
-    let bytes = options::read(path)?;
-    let wanted = entry(path, manifest)?.bytes;
-    if bytes.len() as u64 != wanted {
-        return Err(damaged(path, &format!("it has {} bytes in place of {wanted}", bytes.len())));
+fn tokenizer(path: &Path, manifest: &Manifest) -> Result<Tokenizer> {
+    check(path, manifest)?;
+    let tokenizer = vocabulary::tokenizer(&options::read(path)?).map_err(|error| damaged(path, &error))?;
+    Ok(text::plain(tokenizer))
+}
+
+/// Compares a file with what the manifest says of it.
+fn check(path: &Path, manifest: &Manifest) -> Result<()> {
+    let wanted = entry(path, manifest)?;
+    let (bytes, sum) = options::sha256(path).map_err(|error| options::unreadable(path, error))?;
+    if bytes != wanted.bytes {
+        return Err(damaged(path, &format!("it has {bytes} bytes in place of {}", wanted.bytes)));
     }
-    Ok(bytes)
+    if sum == wanted.sha256 { Ok(()) } else { Err(damaged(path, "its SHA-256 is not that of model.json")) }
 }
 
-fn verified_sum(path: &Path, bytes: &[u8], manifest: &Manifest) -> Result<()> {
-    let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    if found == entry(path, manifest)?.sha256 { Ok(()) } else { Err(damaged(path, "its SHA-256 is not that of model.json")) }
-}
-
-fn session(environment: &Environment, model: &[u8], path: &Path) -> Result<Session> {
-    let build = || -> std::result::Result<Session, String> {
-        let reason = |error: ort::Error<ort::session::builder::SessionBuilder>| error.to_string();
-        let mut builder = Session::builder(environment).map_err(|error| error.to_string())?;
-        builder = builder.with_optimization_level(GraphOptimizationLevel::Level3).map_err(reason)?;
-        builder = builder.with_intra_threads(1).map_err(reason)?;
-        builder = builder.with_inter_threads(1).map_err(reason)?;
-        builder = builder.with_intra_op_spinning(false).map_err(reason)?;
-        builder = builder.with_flush_to_zero().map_err(reason)?;
-        builder.commit_from_memory(model).map_err(|error| error.to_string())
-    };
-    build().map_err(|reason| {
+/// A session whose large weights stay in the file, where they can: not all that a path may be is understood there.
+fn session(environment: &Environment, path: &Path) -> Result<Session> {
+    if let (Ok(outline), Some(folder)) = (outline::outline(path), path.parent().and_then(Path::to_str))
+        && let Ok(session) = session_of(environment, &outline, Some(folder))
+    {
+        return Ok(session);
+    }
+    session_of(environment, &options::read(path)?, None).map_err(|reason| {
         let text = format!("ONNX Runtime could not load the model {}: {}.", path.display(), reason.trim_end_matches('.'));
         Error::new(ErrorCode::ModelLoad, text)
     })
+}
+
+fn session_of(environment: &Environment, model: &[u8], folder: Option<&str>) -> Result<Session, String> {
+    let reason = |error: ort::Error<ort::session::builder::SessionBuilder>| error.to_string();
+    let mut builder = Session::builder(environment).map_err(|error| error.to_string())?;
+    if let Some(folder) = folder {
+        builder = builder.with_config_entry("session.model_external_initializers_file_folder_path", folder).map_err(reason)?;
+    }
+    builder = builder.with_optimization_level(GraphOptimizationLevel::Level3).map_err(reason)?;
+    builder = builder.with_intra_threads(1).map_err(reason)?;
+    builder = builder.with_inter_threads(1).map_err(reason)?;
+    builder = builder.with_intra_op_spinning(false).map_err(reason)?;
+    builder = builder.with_flush_to_zero().map_err(reason)?;
+    builder.commit_from_memory(model).map_err(|error| error.to_string())
 }
 
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use fastembed::{
 };
 use master_agent_core::ErrorCode;
 use ort::environment::Environment;
-use sha2::{Digest, Sha256};
+use ring::digest;
 use tokenizers::Tokenizer;
 
 use super::hub::Hub;
@@ -211,7 +211,7 @@ fn length(folder: &Path) -> Result<usize> {
 fn id_of(folder: &Path, model: &Path) -> Result<String> {
     use std::io::{Read, Seek, SeekFrom};
     const SAMPLE: u64 = 64 << 10;
-    let mut hash = Sha256::new();
+    let mut hash = digest::Context::new(&digest::SHA256);
     for path in [model.to_path_buf(), folder.join("tokenizer.json")] {
         let sample = || {
             let mut file = std::fs::File::open(&path)?;
@@ -223,12 +223,12 @@ fn id_of(folder: &Path, model: &Path) -> Result<String> {
             Ok::<_, std::io::Error>(bytes)
         };
         match sample() {
-            Ok(bytes) => hash.update(bytes),
+            Ok(bytes) => hash.update(&bytes),
             // Reading it as a whole says what is wrong.
             Err(_) => drop(options::read(&path)?),
         }
     }
-    let digits: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let digits = options::hexadecimal(&hash.finish().as_ref()[..6]);
     Ok(format!("{}@{digits}", folder.file_name().unwrap_or_default().to_string_lossy()))
 }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use hf_hub::api::sync::ApiBuilder;
 use master_agent_core::ErrorCode;
-use sha2::{Digest, Sha256};
 
 use super::{OnProgress, Progress};
 use crate::{Error, Result};
@@ -148,10 +147,7 @@ fn verified(path: &Path) -> std::result::Result<(), String> {
     if name.len() != 64 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(());
     }
-    let mut hash = Sha256::new();
-    let mut file = std::fs::File::open(&blob).map_err(|error| error.to_string())?;
-    std::io::copy(&mut file, &mut hash).map_err(|error| error.to_string())?;
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let (_, found) = super::options::sha256(&blob).map_err(|error| error.to_string())?;
     if found.eq_ignore_ascii_case(&name) {
         return Ok(());
     }
@@ -206,6 +202,8 @@ pub(super) mod tests {
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use sha2::{Digest, Sha256};
 
     use super::*;
     use crate::embed::tests::fixture;

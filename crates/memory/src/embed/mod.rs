@@ -2,7 +2,7 @@
 //!
 //! `runtime` finds and loads ONNX Runtime, `bundled` runs the model of the package, `foreign` whatever fastembed knows, `hub` fetches
 //! it, `pool` has the threads and their queue, `text` cuts what is too long,
-//! `vocabulary` reads a tokenizer fast. One text is computed at a time, without padding, so that
+//! `vocabulary` reads a tokenizer fast, `outline` a model. One text is computed at a time, without padding, so that
 //! its vector does not depend on the texts beside it.
 
 mod bundled;
@@ -11,6 +11,7 @@ mod foreign;
 mod hub;
 mod names;
 mod options;
+mod outline;
 mod pool;
 mod rerank;
 mod runtime;
@@ -83,12 +84,12 @@ impl Embedder {
         let threads = options.threads();
         let loaded = EMBEDDERS.get_or_load(key, || {
             let _inside = exit::enter();
-            let environment = runtime::environment(options.runtime.as_deref())?;
+            let environment = || runtime::environment(options.runtime.as_deref());
             let parts = match &options.source {
                 ModelSource::Bundled { folder } => bundled::open(folder, environment)?,
-                ModelSource::Folder { folder } => foreign::open_folder(folder, environment, threads)?,
+                ModelSource::Folder { folder } => foreign::open_folder(folder, environment()?, threads)?,
                 ModelSource::Named { name, cache } => {
-                    foreign::open_named(name, cache, environment, threads, options.on_progress.as_ref())?
+                    foreign::open_named(name, cache, environment()?, threads, options.on_progress.as_ref())?
                 }
             };
             exit::guard();

@@ -1,9 +1,12 @@
 //! What a model is loaded from, and how.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use master_agent_core::ErrorCode;
+use ring::digest;
 
 use super::names;
 use crate::{Error, Result};
@@ -77,12 +80,36 @@ pub(super) fn canonical(folder: &Path) -> Result<PathBuf> {
 
 /// Reads a file of a model.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        let advice = match error.kind() {
-            std::io::ErrorKind::NotFound => "The model is not complete: install or fetch it again.",
-            _ => "See that this user may read it.",
-        };
-        Error::new(ErrorCode::ModelLoad, format!("The file {} of the model cannot be read: {error}. {advice}", path.display()))
-            .caused_by(error)
-    })
+    std::fs::read(path).map_err(|error| unreadable(path, error))
+}
+
+pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    let advice = match error.kind() {
+        ErrorKind::NotFound => "The model is not complete: install or fetch it again.",
+        _ => "See that this user may read it.",
+    };
+    Error::new(ErrorCode::ModelLoad, format!("The file {} of the model cannot be read: {error}. {advice}", path.display()))
+        .caused_by(error)
+}
+
+/// The length of a file and its SHA-256, in hexadecimal digits.
+pub(super) fn sha256(path: &Path) -> std::io::Result<(u64, String)> {
+    let (mut sum, mut bytes) = (digest::Context::new(&digest::SHA256), 0);
+    let mut file = File::open(path)?;
+    let mut part = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => return Ok((bytes, hexadecimal(sum.finish().as_ref()))),
+            Ok(read) => {
+                sum.update(&part[..read]);
+                bytes += read as u64;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

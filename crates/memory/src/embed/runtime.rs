@@ -31,6 +31,7 @@ pub(super) fn environment(given: Option<&Path>) -> Result<Environment> {
     }
     let path = find(std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from), given)?;
     check(&path).map_err(|reason| failure(&path, &reason))?;
+    keep_to_itself();
     // What is no ONNX Runtime, or too old a one, makes `ort` panic in places.
     let made = catch_unwind(AssertUnwindSafe(|| {
         let builder = ort::init_from(&path).map_err(|error| error.to_string())?;
@@ -46,6 +47,20 @@ pub(super) fn environment(given: Option<&Path>) -> Result<Environment> {
     super::exit::guard();
     *place = Some(environment.clone());
     Ok(environment)
+}
+
+/// Keeps ONNX Runtime from sending what it is used for to its maker, and from keeping files for that in the user's folders: it begins with
+/// both while the environment is made, before it can be told by a call.
+fn keep_to_itself() {
+    const VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
+    if std::env::var_os(VARIABLE).is_none() {
+        #[expect(unsafe_code, reason = "the variable is all that it asks")]
+        // SAFETY: done once at most, and in Rust under the lock that all of its readers of variables take. A reader in C has none, here as
+        // when Node.js sets one: a new variable leaves those that it may be reading in their places.
+        unsafe {
+            std::env::set_var(VARIABLE, "1");
+        }
+    }
 }
 
 fn find(variable: Option<PathBuf>, given: Option<&Path>) -> Result<PathBuf> {

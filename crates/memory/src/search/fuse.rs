@@ -134,7 +134,7 @@ fn relength(relative: f32) -> f32 {
     norm(LANCE_LENGTH_WEIGHT) / norm(LENGTH_WEIGHT)
 }
 
-fn dot(left: &[f32], right: &[f32]) -> f32 {
+pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
     // Sums beside each other, so that the compiler can use wide registers.
     let mut sums = [0.0_f32; 16];
     let (left, left_rest) = left.as_chunks::<16>();

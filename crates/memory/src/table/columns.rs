@@ -85,7 +85,8 @@ impl ColumnCache {
     }
 }
 
-fn file_of(fragment: &Fragment) -> String {
+/// The name of a fragment's data file: a fragment's number is used again after the table was made anew.
+pub(crate) fn file_of(fragment: &Fragment) -> String {
     fragment.files.first().map(|file| file.path.clone()).unwrap_or_default()
 }
 

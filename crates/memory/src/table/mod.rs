@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub(crate) mod failure;
 pub(crate) mod lock;
+pub(crate) mod resident;
 pub(crate) mod rows;
 pub(crate) mod upkeep;
 mod words;
@@ -26,8 +27,9 @@ use parking_lot::{Mutex, RwLock};
 use crate::error::{Error, Result};
 use crate::table::columns::ColumnCache;
 use crate::table::lock::LockFile;
+use crate::table::resident::{Budget, Residents};
 use crate::table::rows::{FORMAT, FORMAT_KEY, MODEL_KEY, Row, TABLE_KEY, TEXT, VECTOR};
-pub(crate) use crate::table::words::text_index;
+pub(crate) use crate::table::words::{text_index, words_of};
 
 /// A snapshot is looked for again from scratch after this long, in case another process removed the versions between.
 const FULL_REFRESH: Duration = Duration::from_secs(5);
@@ -49,6 +51,8 @@ pub(crate) struct Table {
     pub(crate) write_lock: LockFile,
     pub(crate) upkeep_lock: LockFile,
     pub(crate) columns: Mutex<ColumnCache>,
+    pub(crate) residents: Arc<Mutex<Residents>>,
+    pub(crate) budget: Arc<Budget>,
     /// Partitions of the vector index with this identifier.
     pub(crate) partitioned: Mutex<(Option<uuid::Uuid>, usize)>,
     current: RwLock<Current>,
@@ -67,15 +71,15 @@ impl Table {
     /// Whether there is a table at `path`. What forbids to look, or is no folder, is an error.
     pub(crate) fn is_there(path: &Path) -> Result<bool> {
         match std::fs::read_dir(path.join("_versions")) {
-            // A process that died while it made the table left a folder without a version.
-            Ok(mut entries) => Ok(entries.next().is_some()),
+            // A process that died while it made the table left a folder without a version, or a version without its name.
+            Ok(entries) => Ok(entries.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".manifest"))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(failure::of_io(path, &error)),
         }
     }
 
     /// Opens the table, or says that there is none.
-    pub(crate) async fn open(connection: &Connection, folder: &Path, name: &str) -> Result<Option<Self>> {
+    pub(crate) async fn open(connection: &Connection, folder: &Path, name: &str, budget: &Arc<Budget>) -> Result<Option<Self>> {
         let path = Self::path_of(folder, name);
         if !Self::is_there(&path)? {
             return Ok(None);
@@ -103,7 +107,7 @@ impl Table {
             }
             Err(error) => return Err(failure::of_lance(&path, &error)),
         };
-        Self::from_lancedb(&opened, folder, name).await.map(Some)
+        Self::from_lancedb(&opened, folder, name, budget).await.map(Some)
     }
 
     /// Makes the table with its full text index, or opens it when another process was faster.
@@ -113,21 +117,22 @@ impl Table {
         name: &str,
         model: &str,
         dimensions: usize,
+        budget: &Arc<Budget>,
     ) -> Result<Self> {
         let path = Self::path_of(folder, name);
         let schema = rows::schema(model, dimensions);
         let lock = LockFile::new(folder, name, "write").lock().await?;
-        if let Some(table) = Self::open(connection, folder, name).await? {
+        if let Some(table) = Self::open(connection, folder, name, budget).await? {
             return Ok(table);
         }
         let failed = |error: lancedb::Error| failure::of_lance(&path, &error);
         let made = connection.create_empty_table(name, schema).execute().await.map_err(failed)?;
         made.create_index(&[TEXT], Index::FTS(text_index())).name(TEXT_INDEX.to_owned()).execute().await.map_err(failed)?;
         drop(lock);
-        Self::from_lancedb(&made, folder, name).await
+        Self::from_lancedb(&made, folder, name, budget).await
     }
 
-    async fn from_lancedb(opened: &lancedb::Table, folder: &Path, name: &str) -> Result<Self> {
+    async fn from_lancedb(opened: &lancedb::Table, folder: &Path, name: &str, budget: &Arc<Budget>) -> Result<Self> {
         let path = Self::path_of(folder, name);
         let dataset = match opened.dataset() {
             Some(dataset) => dataset.get().await.map_err(|error| failure::of_lance(&path, &error))?,
@@ -177,6 +182,8 @@ impl Table {
             write_lock: LockFile::new(folder, name, "write"),
             upkeep_lock: LockFile::new(folder, name, "upkeep"),
             columns: Mutex::default(),
+            residents: budget.table(),
+            budget: Arc::clone(budget),
             partitioned: Mutex::default(),
             current: RwLock::new(Current { dataset, checked: Instant::now() }),
             path,

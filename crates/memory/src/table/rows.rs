@@ -36,6 +36,11 @@ pub(crate) const EXPIRES_AT: &str = "expires_at";
 /// All columns but the vector.
 pub(crate) const PLAIN: &[&str] = &[ID, CHUNK, CHUNKS, START, END, TEXT, METADATA, HASH, CREATED_AT, UPDATED_AT, EXPIRES_AT];
 
+/// What a hit has beside its numbers.
+pub(crate) const WORDS: &[&str] = &[ID, TEXT, METADATA];
+/// What a hit has.
+pub(crate) const HIT: &[&str] = &[ID, CHUNK, CHUNKS, START, END, TEXT, METADATA, CREATED_AT, UPDATED_AT, EXPIRES_AT];
+
 /// One chunk as it is stored. Offsets are UTF-16 code units of the document's text, times milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
@@ -138,6 +143,17 @@ pub(crate) fn batch(schema: &SchemaRef, dimensions: usize, rows: &[Row]) -> Resu
 
 /// Reads rows back. Columns that the batch does not have are left empty.
 pub(crate) fn rows(batch: &RecordBatch) -> Vec<Row> {
+    let mut rows = rows_without_vectors(batch);
+    if let Some(vectors) = batch.column_by_name(VECTOR).and_then(|column| column.as_fixed_size_list_opt()) {
+        for (at, row) in rows.iter_mut().enumerate() {
+            row.vector = vectors.value(at).as_primitive::<Float32Type>().values().to_vec();
+        }
+    }
+    rows
+}
+
+/// As `rows`, with the vectors left where they are.
+pub(crate) fn rows_without_vectors(batch: &RecordBatch) -> Vec<Row> {
     let strings = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
     let longs = |name: &str| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
     let ints = |name: &str| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int32Type>());
@@ -145,7 +161,6 @@ pub(crate) fn rows(batch: &RecordBatch) -> Vec<Row> {
     let (starts, ends) = (longs(START), longs(END));
     let (created, updated, expires) = (longs(CREATED_AT), longs(UPDATED_AT), longs(EXPIRES_AT));
     let (chunk, chunks) = (ints(CHUNK), ints(CHUNKS));
-    let vectors = batch.column_by_name(VECTOR).and_then(|column| column.as_fixed_size_list_opt());
     let mut shared = Shared::default();
     (0..batch.num_rows())
         .map(|at| Row {
@@ -155,7 +170,7 @@ pub(crate) fn rows(batch: &RecordBatch) -> Vec<Row> {
             start: starts.map(|column| column.value(at)).unwrap_or_default(),
             end: ends.map(|column| column.value(at)).unwrap_or_default(),
             text: texts.map(|column| column.value(at).to_owned()).unwrap_or_default(),
-            vector: vectors.map(|column| column.value(at).as_primitive::<Float32Type>().values().to_vec()).unwrap_or_default(),
+            vector: Vec::new(),
             metadata: metadata.map(|column| shared.text(column.value(at))).unwrap_or_default(),
             hash: hashes.map(|column| shared.text(column.value(at))).unwrap_or_default(),
             created_at: created.map(|column| column.value(at)).unwrap_or_default(),

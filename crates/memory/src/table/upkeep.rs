@@ -100,13 +100,8 @@ fn rows(dataset: &Dataset) -> usize {
 /// What is to be done next, most pressing first; `thorough` when nobody writes, or somebody asked for it.
 async fn needs(table: &Table, dataset: &Dataset, thorough: bool) -> lance::Result<Vec<Need>> {
     let mut needs = Vec::new();
-    let fragments = dataset.fragments();
-    for size in SIZES {
-        let small = fragments.iter().filter(|one| one.num_rows().unwrap_or_default() < size).count();
-        if small >= FILES {
-            needs.push(Need::Compact(size));
-        }
-    }
+    let files = files(dataset).await?;
+    needs.extend(SIZES.into_iter().filter(|size| longest_run(&files, *size) >= FILES).map(Need::Compact));
     let total = rows(dataset);
     let states = indexes(dataset).await?;
     let state = |name: &str| states.iter().find(|state| state.name == name);
@@ -131,6 +126,23 @@ async fn needs(table: &Table, dataset: &Dataset, thorough: bool) -> lance::Resul
         }
     }
     Ok(needs)
+}
+
+/// The rows of each file, and which of the segments of indexes know it.
+async fn files(dataset: &Dataset) -> lance::Result<Vec<(usize, Vec<bool>)>> {
+    let indexes = dataset.load_indices().await?;
+    let knows = |id: u64| {
+        let id = u32::try_from(id).unwrap_or(u32::MAX);
+        indexes.iter().map(|index| index.fragment_bitmap.as_ref().is_some_and(|known| known.contains(id))).collect()
+    };
+    Ok(dataset.fragments().iter().map(|one| (one.num_rows().unwrap_or_default(), knows(one.id))).collect())
+}
+
+/// Most files of fewer than `size` rows in a row that can be joined. LanceDB joins no files that different segments know: to count
+/// those would join the last two again and again.
+fn longest_run(files: &[(usize, Vec<bool>)], size: usize) -> usize {
+    let runs = files.chunk_by(|left, right| left.0 < size && right.0 < size && left.1 == right.1);
+    runs.filter(|run| run[0].0 < size).map(<[_]>::len).max().unwrap_or_default()
 }
 
 fn partitions(rows: usize) -> usize {
@@ -323,5 +335,25 @@ impl Table {
         if exact {
             scan.refine(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_side_by_side_that_the_same_segments_know_are_counted() {
+        let file = |rows: usize, segment: usize| (rows, (0..3).map(|one| one == segment).collect::<Vec<bool>>());
+        assert_eq!(longest_run(&[], 100), 0);
+        assert_eq!(longest_run(&[file(100, 0)], 100), 0);
+        assert_eq!(longest_run(&[file(99, 0), file(1, 0), file(100, 0), file(5, 0)], 100), 2);
+        // Thirty small files, of which no two can be joined.
+        let apart: Vec<_> = (0..30).map(|at| file(10, at % 2)).collect();
+        assert_eq!(longest_run(&apart, 100), 1);
+        let mut run: Vec<_> = (0..30).map(|at| file(10, usize::from(at >= 12))).collect();
+        assert_eq!(longest_run(&run, 100), 18);
+        run[20].0 = 4_000;
+        assert_eq!(longest_run(&run, 100), 12);
     }
 }

@@ -4,6 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use lance_index::scalar::InvertedIndexParams;
+use lance_index::scalar::inverted::query::collect_query_tokens;
+use lance_index::scalar::inverted::tokenizer::document_tokenizer::LanceTokenizer;
+use master_agent_core::ErrorCode;
+
+use crate::error::{Error, Result};
 
 /// The function words of English by their classes: they say nothing of what a text is about.
 const FUNCTION_WORDS: &[&str] = &[
@@ -44,12 +49,26 @@ pub(crate) fn text_index() -> InvertedIndexParams {
     InvertedIndexParams::default().max_token_length(Some(LONGEST)).custom_stop_words(Some(left_out.clone()))
 }
 
+/// The words of a text, as the index has them.
+pub(crate) fn words_of(text: &str) -> Result<Vec<String>> {
+    static TOKENIZER: OnceLock<Box<dyn LanceTokenizer>> = OnceLock::new();
+    let known = match TOKENIZER.get() {
+        Some(known) => known,
+        None => {
+            let made = text_index().build().map_err(|error| Error::new(ErrorCode::Internal, error.to_string()))?;
+            TOKENIZER.get_or_init(|| made)
+        }
+    };
+    let tokens = collect_query_tokens(text, &mut known.clone());
+    Ok((0..tokens.len()).map(|at| tokens.get_token(at).to_owned()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        lancedb::table::tokenize(text, &text_index()).into_iter().flatten().map(|token| token.text).collect()
+        words_of(text).unwrap()
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use master_agent_core::{JobId, JobState, Token};
+use master_agent_core::{JobId, JobState, Millis, Token};
 use master_agent_store::{ClaimRequest, ClaimedJob};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::jobs::lease;
-use crate::tx::{LaneNo, Outcome, Tx};
+use crate::tx::{LaneNo, Outcome, QueueNo, Tx};
 
 pub(crate) fn claim(tx: &mut Tx<'_>, request: &ClaimRequest) -> Outcome<Vec<ClaimedJob>> {
     tx.quietly(|tx| claim_heads(tx, request))
@@ -138,8 +138,26 @@ fn take(
     Ok(got)
 }
 
-/// Whether the token is that of the job's current claim; gives its lane and the time of the claim.
-pub(crate) fn held(tx: &Tx<'_>, id: JobId, token: Token) -> Outcome<Option<(LaneNo, i64)>> {
-    let mut find = tx.connection.prepare_cached("SELECT lane, claimed_at FROM running WHERE id = ?1 AND token = ?2")?;
-    Ok(find.query_row(params![id.0, token.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+/// A job that runs.
+pub(crate) struct Held {
+    pub(crate) id: i64,
+    pub(crate) queue: QueueNo,
+    pub(crate) lane: LaneNo,
+    pub(crate) claimed_at: Millis,
+    /// The error of the one who asked to cancel it.
+    pub(crate) cancel: Option<Box<str>>,
+}
+
+impl Held {
+    /// From the columns id, queue, lane, claimed_at and cancel.
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let cancel = row.get_ref(4)?.as_str_or_null()?.map(Into::into);
+        Ok(Self { id: row.get(0)?, queue: row.get(1)?, lane: row.get(2)?, claimed_at: row.get(3)?, cancel })
+    }
+}
+
+/// The job, if the token is that of its current claim.
+pub(crate) fn held(tx: &Tx<'_>, id: JobId, token: Token) -> Outcome<Option<Held>> {
+    let sql = "SELECT id, queue, lane, claimed_at, cancel FROM running WHERE id = ?1 AND token = ?2";
+    Ok(tx.connection.prepare_cached(sql)?.query_row(params![id.0, token.0], Held::read).optional()?)
 }

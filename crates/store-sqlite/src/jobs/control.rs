@@ -6,8 +6,8 @@ use master_agent_core::{JobId, JobRef, JobState, Millis};
 use master_agent_store::{Control, Controlled, MAX_PAGE, StoreError};
 use rusqlite::{OptionalExtension, params};
 
-use crate::jobs::ends::{End, end, trim};
-use crate::jobs::{Place, forget, make_ready, place_of, state_code, state_from, take_out};
+use crate::jobs::ends::{End, end_alone};
+use crate::jobs::{Place, departed, forget, make_ready, place_of, state_code, state_from, take_out};
 use crate::tx::{Outcome, QueueNo, Tx, kind_of};
 
 const SLICE: i64 = MAX_PAGE as i64;
@@ -127,6 +127,7 @@ fn retry(change: &mut Change<'_, '_>) -> Outcome<Controlled> {
         .connection
         .prepare_cached("UPDATE jobs SET failures = 0, stalls = 0, error = NULL, run_at = NULL WHERE id = ?1")?
         .execute([change.id])?;
+    departed::forget(change.tx, change.id)?;
     make_ready(change.tx, change.place.lane, change.place.priority, change.id)?;
     change.changed(false)
 }
@@ -162,16 +163,10 @@ fn cancel(change: &mut Change<'_, '_>) -> Outcome<Controlled> {
         }
         JobState::Waiting | JobState::Delayed => {
             take_out(change.tx, &change.place, change.id)?;
-            let policy = {
-                let mut read = change.tx.connection.prepare_cached("SELECT policy FROM jobs WHERE id = ?1")?;
-                let text: Option<String> = read.query_row([change.id], |row| row.get(0))?;
-                change.tx.policy(text.as_deref())
-            };
-            let (state, keep) = (JobState::Cancelled, policy.remove_on_fail);
-            let (id, queue, lane, now) = (change.id, change.queue, change.place.lane, change.now);
+            let (state, keep) = (JobState::Cancelled, change.tx.policy_of(change.id)?.remove_on_fail);
+            let (id, queue, lane, finished_at) = (change.id, change.queue, change.place.lane, change.now);
             let value_json = Some(change.error_json);
-            end(change.tx, &End { id, queue, lane, state, started_at: None, finished_at: now, value_json, keep })?;
-            trim(change.tx, queue, kind_of(state), keep, now, 102)?;
+            end_alone(change.tx, &End { id, queue, lane, state, started_at: None, finished_at, value_json, keep })?;
             change.changed(true)
         }
         _ => Ok(Controlled::default()),
@@ -293,6 +288,7 @@ fn obliterate(tx: &mut Tx<'_>, queue: QueueNo, queue_name: &Arc<str>, force: boo
         for sql in [
             "DELETE FROM counts WHERE lane IN (SELECT id FROM lanes WHERE queue = ?1)",
             "DELETE FROM ended_counts WHERE queue = ?1",
+            "DELETE FROM departed WHERE queue = ?1",
             "DELETE FROM lanes WHERE queue = ?1",
             "DELETE FROM queues WHERE id = ?1",
         ] {

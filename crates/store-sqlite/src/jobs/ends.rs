@@ -3,7 +3,7 @@
 use master_agent_core::{JobState, Keep, Millis};
 use rusqlite::params;
 
-use crate::jobs::{forget, state_code, state_from};
+use crate::jobs::{departed, forget, state_code, state_from};
 use crate::tx::{Kind, LaneNo, Outcome, QueueNo, Tx, kind_of};
 
 /// The end of a job that is in no table of places.
@@ -20,6 +20,11 @@ pub(crate) struct End<'a> {
 
 /// Writes the end down, or removes the job where nothing is to be kept.
 pub(crate) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Outcome<()> {
+    // Of these, no worker may be left that could tell of them.
+    let unheld = matches!(end.state, JobState::Cancelled | JobState::Dead);
+    if end.keep.is_brief() && (unheld || tx.is_shared()) {
+        departed::remember(tx, end)?;
+    }
     if end.keep.is_nothing() {
         return forget(tx, end.id);
     }
@@ -39,6 +44,12 @@ pub(crate) fn end(tx: &mut Tx<'_>, end: &End<'_>) -> Outcome<()> {
     tx.count(end.lane, end.state, 1);
     tx.count_ended(end.queue, kind, 1);
     Ok(())
+}
+
+/// Ends a job whose own policy bounds the others of its kind at once.
+pub(crate) fn end_alone(tx: &mut Tx<'_>, one: &End<'_>) -> Outcome<()> {
+    end(tx, one)?;
+    trim(tx, one.queue, kind_of(one.state), one.keep, one.finished_at, 102)
 }
 
 /// Removes ended jobs beyond the bound, oldest first, at most `slice` of them.

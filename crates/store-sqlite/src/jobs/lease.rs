@@ -6,8 +6,9 @@ use master_agent_core::{JobId, JobState, Millis, Token, WorkerId};
 use master_agent_store::{BeatReply, Cancelled, ClaimRequest, Maintained, WorkerBeat};
 use rusqlite::{OptionalExtension, params};
 
-use crate::jobs::settle::stall;
-use crate::jobs::{events, make_ready};
+use crate::jobs::claim::Held;
+use crate::jobs::settle::{end_cancelled, stall};
+use crate::jobs::{departed, events, make_ready};
 use crate::tx::{Outcome, Tx};
 
 /// How many delayed jobs one maintenance makes claimable at the most.
@@ -65,21 +66,11 @@ pub(crate) fn beat(tx: &mut Tx<'_>, beat: &WorkerBeat) -> Outcome<BeatReply> {
     Ok(reply)
 }
 
-struct Held {
-    id: i64,
-    queue: i64,
-    lane: i64,
-    claimed_at: Millis,
-}
-
 /// Takes everything that a worker holds out of the running table.
 fn take_from(tx: &mut Tx<'_>, worker: i64) -> Outcome<Vec<Held>> {
     let jobs: Vec<Held> = {
-        let mut held = tx.connection.prepare_cached("SELECT id, queue, lane, claimed_at FROM running WHERE worker = ?1")?;
-        held.query_map([worker], |row| {
-            Ok(Held { id: row.get(0)?, queue: row.get(1)?, lane: row.get(2)?, claimed_at: row.get(3)? })
-        })?
-        .collect::<Result<_, _>>()?
+        let sql = "SELECT id, queue, lane, claimed_at, cancel FROM running WHERE worker = ?1 ORDER BY id";
+        tx.connection.prepare_cached(sql)?.query_map([worker], Held::read)?.collect::<Result<_, _>>()?
     };
     tx.connection.prepare_cached("DELETE FROM running WHERE worker = ?1")?.execute([worker])?;
     tx.connection.prepare_cached("DELETE FROM workers WHERE id = ?1")?.execute([worker])?;
@@ -90,8 +81,11 @@ fn take_from(tx: &mut Tx<'_>, worker: i64) -> Outcome<Vec<Held>> {
     Ok(jobs)
 }
 
-pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId) -> Outcome<()> {
+pub(crate) fn leave(tx: &mut Tx<'_>, worker: WorkerId, now: Millis) -> Outcome<()> {
     for job in take_from(tx, worker.0)? {
+        if end_cancelled(tx, &job, now)? {
+            continue;
+        }
         let mut read = tx.connection.prepare_cached("SELECT priority FROM jobs WHERE id = ?1")?;
         let priority = read.query_row([job.id], |row| row.get(0))?;
         make_ready(tx, job.lane, priority, job.id)?;
@@ -108,6 +102,7 @@ pub(crate) fn maintain(tx: &mut Tx<'_>, now: Millis, dead_peers: &[String]) -> O
         tx.connection.prepare_cached("DELETE FROM listeners WHERE peer = ?1")?.execute([peer])?;
     }
     recover(tx, now, &mut done)?;
+    tx.quietly(|tx| departed::trim(tx, now))?;
     let heard = if tx.shared().has_peers() { events::heard(tx.connection, &tx.shared().own_peer())? } else { HashSet::new() };
     tx.shared().set_heard(heard);
     let mut next = tx.connection.prepare_cached("SELECT run_at FROM delayed ORDER BY run_at LIMIT 1")?;
@@ -137,9 +132,8 @@ fn recover(tx: &mut Tx<'_>, now: Millis, done: &mut Maintained) -> Outcome<()> {
     };
     for worker in lost {
         for job in take_from(tx, worker)? {
-            let state = stall(tx, job.queue, job.lane, JobId(job.id), job.claimed_at, now, LOST_WORKER)?;
             done.recovered += 1;
-            if state == JobState::Dead {
+            if end_cancelled(tx, &job, now)? || stall(tx, &job, now, LOST_WORKER)? == JobState::Dead {
                 let (queue, _) = tx.lane_names(job.lane)?;
                 done.dead.push((queue, JobId(job.id)));
             }

@@ -3,6 +3,7 @@
 
 pub(crate) mod claim;
 pub(crate) mod control;
+pub(crate) mod departed;
 pub(crate) mod ends;
 pub(crate) mod enqueue;
 pub(crate) mod events;

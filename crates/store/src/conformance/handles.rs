@@ -1,11 +1,11 @@
 //! Two handles on one place, as two processes have. Passes at once where a place cannot be shared.
 
-use master_agent_core::{JobState, Keep};
+use master_agent_core::{JobId, JobPolicy, JobState, Keep};
 
 use super::Fixture;
 use super::concurrency::share;
 use super::kit::*;
-use crate::{Control, Settled};
+use crate::{Control, Departed, Disposition, NewJob, Settled};
 
 super::cases! {
     what_one_adds_the_other_sees,
@@ -16,6 +16,7 @@ super::cases! {
     an_obliterated_queue_begins_anew_for_both,
     both_take_each_job_once,
     the_other_hears_of_changes,
+    an_end_that_is_not_kept_is_told_to_the_other,
     events_go_to_the_other_that_listens,
     closing_one_leaves_the_other,
 }
@@ -105,6 +106,80 @@ fn both_take_each_job_once(fixture: Fixture) {
     let Some((one, other)) = pair(&fixture) else { return };
     let added = one.add_many("a", 300);
     share(&one, &other, &added);
+}
+
+fn an_end_that_is_not_kept_is_told_to_the_other(fixture: Fixture) {
+    let Some((one, other)) = pair(&fixture) else { return };
+    let few = Keep { count: Some(1), age: None };
+    let brief = |keep, key: &str| {
+        let policy = JobPolicy { max_stalls: 0, remove_on_complete: keep, remove_on_fail: keep, ..policy() };
+        let names = (Some(key.into()), Some("task".into()), Some("parent".into()));
+        NewJob { key: names.0, task_id: names.1, parent_id: names.2, ..with_policy("a", policy) }
+    };
+    let told = |kit: &Kit, job| {
+        let found = ask(|reply| kit.store.departed(kit.queue.clone(), vec![by_id(JobId(-1)), job], reply));
+        let mut found = found.expect("the store is asked how jobs ended");
+        assert_eq!((found.len(), found.remove(0)), (2, None));
+        found.remove(0)
+    };
+    let run = |keep, key: &str, end: Disposition| {
+        let id = other.add_one(brief(keep, key));
+        let claimed = one.claim_at(ALICE, &["a"], 1, T0 + 1);
+        assert_eq!(told(&other, by_id(id)), None, "it has not ended");
+        one.end_at(&claimed[0], end, T0 + 2);
+        id
+    };
+    // Nothing is kept of a result.
+    let done = run(Keep::NOTHING, "done", complete(Keep::NOTHING));
+    assert!(other.gone(done));
+    let expected = Departed {
+        id: done,
+        key: Some("done".into()),
+        lane: "a".into(),
+        task_id: Some("task".into()),
+        parent_id: Some("parent".into()),
+        state: JobState::Completed,
+        failures: 0,
+        added_at: T0,
+        started_at: Some(T0 + 1),
+        finished_at: T0 + 2,
+        value_json: Some("1".into()),
+    };
+    assert_eq!(told(&other, by_id(done)), Some(expected.clone()));
+    assert_eq!(told(&other, by_key("done")), Some(expected.clone()));
+    assert_eq!(told(&other.queue("elsewhere"), by_id(done)), None);
+    assert_eq!(told(&other.queue("elsewhere"), by_key("done")), None);
+    // Nor of a failure, which is counted all the same.
+    let failed = run(Keep::NOTHING, "failed", fail(Keep::NOTHING));
+    let told_of = told(&other, by_id(failed)).expect("the failure is remembered");
+    assert_eq!((told_of.state, told_of.failures, told_of.value_json), (JobState::Failed, 1, Some(error("failed"))));
+    // Few are kept, and make room for the next.
+    let first = run(few, "same", complete(few));
+    other.control(Control::Remove { job: by_key("same") });
+    let second = run(few, "same", complete(few));
+    assert_eq!(told(&other, by_id(first)).map(|told| told.id), Some(first));
+    assert_eq!(told(&other, by_key("same")).map(|told| told.id), Some(second), "the newest of a key counts");
+    // What begins anew has not ended.
+    other.control(Control::Retry { job: by_id(second) });
+    assert_eq!(told(&one, by_id(second)), None);
+    one.leave(ALICE);
+    // Whom nobody holds any more.
+    other.control(Control::Remove { job: by_id(second) });
+    let lost = other.add(vec![brief(Keep::NOTHING, "dead"), brief(Keep::NOTHING, "cancelled")]);
+    one.claim(BOB, &["a"], 2);
+    other.cancel(by_id(lost[1]));
+    other.maintain(T0 + LEASE + 1);
+    assert_eq!(told(&other, by_id(lost[0])).map(|told| told.state), Some(JobState::Dead));
+    assert_eq!(
+        told(&other, by_id(lost[1])).map(|told| (told.state, told.value_json)),
+        Some((JobState::Cancelled, Some(error("cancelled"))))
+    );
+    // What is kept, and what was removed before it ended, is none of this.
+    let kept = run(Keep::ALL, "kept", complete(Keep::ALL));
+    assert_eq!(told(&other, by_id(kept)), None);
+    let removed = other.add_one(brief(Keep::NOTHING, "removed"));
+    other.control(Control::Remove { job: by_id(removed) });
+    assert_eq!(told(&other, by_id(removed)), None);
 }
 
 /// A notice may get lost, as long as notices keep coming: who hears nothing at first hears of a later change.

@@ -4,7 +4,7 @@ use master_agent_core::{JobPolicy, JobState, Keep, WorkerId};
 
 use super::Fixture;
 use super::kit::*;
-use crate::{BeatReply, Disposition, Settled};
+use crate::{BeatReply, Control, Disposition, Settled};
 
 super::cases! {
     a_beat_registers_a_worker,
@@ -17,8 +17,10 @@ super::cases! {
     only_the_expired_worker_loses_its_jobs,
     a_lost_job_dies_after_its_stalls,
     dead_jobs_are_bounded_by_their_policy,
+    a_lost_job_that_was_cancelled_does_not_run_again,
     a_beat_tells_what_is_held,
     leaving_gives_everything_back_uncounted,
+    leaving_ends_what_was_cancelled,
     leaving_is_for_everyone,
     workers_are_shown_per_queue,
     maintenance_promotes_what_is_due,
@@ -165,6 +167,31 @@ fn dead_jobs_are_bounded_by_their_policy(fixture: Fixture) {
     assert!(kit.gone(gone));
 }
 
+fn a_lost_job_that_was_cancelled_does_not_run_again(fixture: Fixture) {
+    let kit = Kit::new(fixture.store());
+    let added =
+        kit.add(vec![job("a"), keyed("a", "k"), with_policy("a", JobPolicy { remove_on_fail: Keep::NOTHING, ..policy() })]);
+    kit.claim(ALICE, &["a"], 3);
+    kit.control(Control::Cancel { job: by_id(added[1]), error_json: error("why"), now: T0 });
+    kit.cancel(by_id(added[1]));
+    kit.cancel(by_id(added[2]));
+    let done = kit.maintain(T0 + LEASE + 1);
+    assert_eq!((done.recovered, done.dead.len()), (3, 2));
+    assert!(added[1..].iter().all(|id| done.dead.contains(&("tasks".into(), *id))), "who waits for them must hear of it");
+    assert_eq!((kit.listed(JobState::Waiting), kit.listed(JobState::Cancelled)), (vec![added[0]], vec![added[1]]));
+    assert!(kit.gone(added[2]), "it is kept as its policy says of failures");
+    let view = kit.view(by_key("k")).expect("the cancelled job is kept");
+    assert_eq!((view.failures, view.stalls, view.worker), (0, 0, None));
+    assert_eq!((view.error_json, view.finished_at), (Some(error("why")), Some(T0 + LEASE + 1)), "the first reason counts");
+    assert_eq!(ids(&kit.claim_at(BOB, &["a"], 9, T0 + LEASE + 2)), [added[0]]);
+    // Started over, it is a job like any other: the old cancel is forgotten.
+    kit.control(Control::Retry { job: by_id(added[1]) });
+    kit.claim_at(BOB, &["a"], 9, T0 + LEASE + 2);
+    assert_eq!(cancels(&kit.beat_at(BOB, T0 + LEASE + 3, LEASE)), []);
+    assert_eq!(kit.maintain(T0 + 3 * LEASE).dead, []);
+    assert_eq!(kit.state(added[1]), JobState::Waiting);
+}
+
 fn a_beat_tells_what_is_held(fixture: Fixture) {
     let kit = Kit::new(fixture.store());
     kit.add_many("a", 5);
@@ -197,6 +224,17 @@ fn leaving_gives_everything_back_uncounted(fixture: Fixture) {
     let again = kit.claim(BOB, &["a"], 9);
     assert_eq!(ids(&again), added[..3]);
     assert!(again.iter().all(|job| job.stalls == 0 && job.failures == 0));
+}
+
+fn leaving_ends_what_was_cancelled(fixture: Fixture) {
+    let kit = Kit::new(fixture.store());
+    let added = kit.add_many("a", 2);
+    kit.claim(ALICE, &["a"], 2);
+    kit.cancel(by_id(added[0]));
+    kit.leave(ALICE);
+    assert_eq!((kit.listed(JobState::Waiting), kit.listed(JobState::Cancelled)), (vec![added[1]], vec![added[0]]));
+    assert_eq!(kit.get(added[0]).error_json, Some(error("cancelled")));
+    assert_eq!((kit.count(JobState::Active), kit.count(JobState::Cancelled)), (0, 1));
 }
 
 fn leaving_is_for_everyone(fixture: Fixture) {

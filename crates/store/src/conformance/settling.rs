@@ -14,6 +14,7 @@ super::cases! {
     failures_add_up_and_survive_completion,
     a_stall_is_counted_apart,
     a_job_that_stalls_too_often_is_dead,
+    a_cancelled_job_never_waits_again,
     an_old_token_is_refused,
     a_token_is_good_for_one_settlement,
     a_settlement_after_the_lease_counts_if_nobody_took_the_job,
@@ -127,6 +128,32 @@ fn a_job_that_stalls_too_often_is_dead(fixture: Fixture) {
     let gone = kit.add_one(with_policy("a", JobPolicy { max_stalls: 0, remove_on_fail: Keep::NOTHING, ..policy() }));
     assert_eq!(kit.end(&kit.claim_one(ALICE, "a"), stall()), JobState::Dead);
     assert!(kit.gone(gone), "the job's own policy says how long its death is kept");
+}
+
+fn a_cancelled_job_never_waits_again(fixture: Fixture) {
+    let kit = Kit::new(fixture.store());
+    let again = [retry(T0), retry(T0 + 50), Disposition::Release, stall()];
+    let bounded = with_policy("a", JobPolicy { remove_on_fail: count(3), ..policy() });
+    let added = kit.add(vec![bounded; again.len()]);
+    for (id, disposition) in added.iter().zip(again) {
+        let claimed = kit.claim_at(ALICE, &["a"], 1, T0 + 1);
+        kit.cancel(by_id(*id));
+        assert_eq!(kit.end_at(&claimed[0], disposition.clone(), T0 + 9), JobState::Cancelled, "{disposition:?}");
+        let view = kit.get(*id);
+        assert_eq!((view.state, view.failures, view.stalls), (JobState::Cancelled, 0, 0));
+        assert_eq!(view.error_json, Some(error("cancelled")));
+        assert_eq!((view.started_at, view.finished_at), (Some(T0 + 1), Some(T0 + 9)));
+    }
+    assert_eq!(sorted(kit.listed(JobState::Cancelled)), added[1..], "each is bounded by its own policy");
+    assert_eq!(kit.maintain(T0 + 50), crate::Maintained::default());
+    assert!(kit.claim(BOB, &["a"], 9).is_empty());
+    // Ends that its worker reached before it heard of the cancel stand.
+    for (end, state) in [(complete(Keep::ALL), JobState::Completed), (fail(Keep::ALL), JobState::Failed)] {
+        let id = kit.add_one(job("a"));
+        let claimed = kit.claim_one(ALICE, "a");
+        kit.cancel(by_id(id));
+        assert_eq!((kit.end(&claimed, end), kit.state(id)), (state, state));
+    }
 }
 
 fn an_old_token_is_refused(fixture: Fixture) {

@@ -120,6 +120,7 @@ impl State {
             job.result_json = None;
             job.error_json = None;
         }
+        self.departed.retain(|(_, departed)| departed.id != id);
         self.wait(id, effects);
         Ok(Controlled { affected: 1, ..Controlled::default() })
     }
@@ -160,6 +161,7 @@ impl State {
         let done = self.remove_slice(queue, &gone, u64::MAX, effects);
         if !done.more {
             self.queues.remove(queue);
+            self.departed.retain(|(of, _)| of != queue);
         }
         Ok(done)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use master_agent_core::{JobId, JobRef, JobState, Millis, Token, WorkerId};
 
-use crate::{ClaimedJob, JobView, LogLine, NewJob};
+use crate::{ClaimedJob, Departed, JobView, LogLine, NewJob};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Job {
@@ -103,6 +103,24 @@ impl Job {
             policy,
             failures: self.failures,
             stalls: self.stalls,
+        }
+    }
+
+    pub(super) fn departed(&self, state: JobState, at: Millis) -> Departed {
+        let NewJob { lane, key, task_id, parent_id, .. } = self.new.clone();
+        let value = if state == JobState::Completed { &self.result_json } else { &self.error_json };
+        Departed {
+            id: self.id,
+            key,
+            lane,
+            task_id,
+            parent_id,
+            state,
+            failures: self.failures,
+            added_at: self.added_at,
+            started_at: self.started_at,
+            finished_at: at,
+            value_json: value.clone(),
         }
     }
 

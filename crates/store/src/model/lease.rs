@@ -58,10 +58,12 @@ impl State {
         reply
     }
 
-    pub(crate) fn leave(&mut self, worker: WorkerId, effects: &mut Effects) {
+    pub(crate) fn leave(&mut self, worker: WorkerId, now: Millis, effects: &mut Effects) {
         self.workers.remove(&worker);
         for id in self.held(worker) {
-            self.wait(id, effects);
+            if !self.end_cancelled(id, now) {
+                self.wait(id, effects);
+            }
         }
     }
 
@@ -114,7 +116,7 @@ impl State {
         for id in lost {
             done.recovered += 1;
             let Some(queue) = self.jobs.get(&id).map(|job| job.queue.clone()) else { continue };
-            if self.stall(id, stalled_error(), now, effects) == JobState::Dead {
+            if self.end_cancelled(id, now) || self.stall(id, stalled_error(), now, effects) == JobState::Dead {
                 effects.ended(&queue, id);
                 done.dead.push((queue, id));
             }

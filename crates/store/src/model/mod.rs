@@ -20,8 +20,9 @@ use parking_lot::Mutex;
 pub(crate) use state::{Effects, State};
 
 use crate::{
-    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Enqueued, JobStore, JobView, ListQuery, LogLine, Maintained,
-    NewJob, Note, Page, QueueCounts, Reply, SettleReply, Settled, Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
+    BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Enqueued, JobStore, JobView, ListQuery, LogLine,
+    Maintained, NewJob, Note, Page, QueueCounts, Reply, SettleReply, Settled, Settlement, StoreError, StoreListener, WorkerBeat,
+    WorkerView,
 };
 
 /// A store that lives in memory.
@@ -154,9 +155,9 @@ impl JobStore for MemoryStore {
         self.change(reply, |state, _| Ok(state.beat(beat)));
     }
 
-    fn leave(&self, worker: WorkerId, _now: Millis, reply: Reply<()>) {
+    fn leave(&self, worker: WorkerId, now: Millis, reply: Reply<()>) {
         self.change(reply, |state, effects| {
-            state.leave(worker, effects);
+            state.leave(worker, now, effects);
             Ok(())
         });
     }
@@ -175,6 +176,10 @@ impl JobStore for MemoryStore {
 
     fn jobs(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<JobView>>>) {
         self.look(reply, |state| Ok(jobs.iter().map(|job| state.view(&queue, job)).collect()));
+    }
+
+    fn departed(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<Departed>>>) {
+        self.look(reply, |state| Ok(jobs.iter().map(|job| state.departed(&queue, job)).collect()));
     }
 
     fn list(&self, query: ListQuery, reply: Reply<Page>) {

@@ -1,6 +1,6 @@
 //! What a store remembers, and the hot path: enqueue, claim, settle, note.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use master_agent_core::{JobId, JobRef, JobState, Keep, Millis, Token, WorkerId};
@@ -8,8 +8,12 @@ use master_agent_core::{JobId, JobRef, JobState, Keep, Millis, Token, WorkerId};
 use super::job::{Family, Job, Phase};
 use super::lease::Worker;
 use crate::{
-    ClaimRequest, ClaimedJob, Disposition, Enqueued, LogLine, MAX_LOG_LINES, NewJob, Note, NoteKind, Settled, Settlement,
+    ClaimRequest, ClaimedJob, Departed, Disposition, Enqueued, LogLine, MAX_LOG_LINES, NewJob, Note, NoteKind, Settled,
+    Settlement,
 };
+
+/// How many ends are remembered of jobs that are not kept.
+const MOST_DEPARTED: usize = 10_000;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
@@ -17,6 +21,8 @@ pub(crate) struct State {
     /// The queues that hold or held jobs, or were paused.
     pub(super) queues: BTreeMap<Arc<str>, Queue>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// The newest ends that are hardly kept, with their queues.
+    pub(super) departed: VecDeque<(Arc<str>, Departed)>,
     last_id: i64,
     last_token: i64,
     last_end: i64,
@@ -221,6 +227,10 @@ impl State {
         keeps: &mut BTreeMap<Family, Keep>,
         effects: &mut Effects,
     ) -> JobState {
+        let ends = matches!(disposition, Disposition::Complete { .. } | Disposition::End { .. });
+        if !ends && self.end_cancelled(id, now) {
+            return JobState::Cancelled;
+        }
         let Some(job) = self.jobs.get_mut(&id) else { return JobState::Active };
         let (state, keep) = match disposition {
             Disposition::Release => {
@@ -250,6 +260,16 @@ impl State {
         state
     }
 
+    /// Ends a running job that somebody asked to cancel: such a one never waits again.
+    pub(super) fn end_cancelled(&mut self, id: JobId, now: Millis) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else { return false };
+        let Some(error_json) = job.cancel_json.take() else { return false };
+        job.error_json = Some(error_json);
+        let keep = job.new.policy.remove_on_fail;
+        self.end_alone(id, JobState::Cancelled, keep, now);
+        true
+    }
+
     /// The job lost its worker: it waits again, or goes to the dead letters.
     pub(super) fn stall(&mut self, id: JobId, error_json: Box<str>, now: Millis, effects: &mut Effects) -> JobState {
         let Some(job) = self.jobs.get_mut(&id) else { return JobState::Dead };
@@ -274,6 +294,13 @@ impl State {
 
     /// Ends a job. One that is to leave nothing behind is gone at once and bounds no other: tells whether it stays.
     fn end(&mut self, id: JobId, state: JobState, keep: Keep, now: Millis) -> bool {
+        if keep.is_brief()
+            && let Some(job) = self.jobs.get(&id)
+        {
+            self.departed.push_back((job.queue.clone(), job.departed(state, now)));
+            let surplus = self.departed.len().saturating_sub(MOST_DEPARTED);
+            self.departed.drain(..surplus);
+        }
         if keep.is_nothing() {
             self.jobs.remove(&id);
             return false;

@@ -7,11 +7,20 @@ use master_agent_core::{JobRef, JobState};
 
 use super::job::{Job, Phase};
 use super::state::State;
-use crate::{Cursor, JobView, LaneCount, ListQuery, LogLine, MAX_PAGE, Page, QueueCounts, StoreError, WorkerView};
+use crate::{Cursor, Departed, JobView, LaneCount, ListQuery, LogLine, MAX_PAGE, Page, QueueCounts, StoreError, WorkerView};
 
 impl State {
     pub(crate) fn view(&self, queue: &Arc<str>, job: &JobRef) -> Option<JobView> {
         self.find(queue, job).map(Job::view)
+    }
+
+    pub(crate) fn departed(&self, queue: &Arc<str>, job: &JobRef) -> Option<Departed> {
+        let is = |departed: &Departed| match job {
+            JobRef::Id(id) => departed.id == *id,
+            JobRef::Key(key) => departed.key.as_ref() == Some(key),
+        };
+        let newest = self.departed.iter().rev().find(|(of, departed)| of == queue && is(departed));
+        newest.map(|(_, departed)| departed.clone())
     }
 
     pub(crate) fn list(&self, query: &ListQuery) -> Page {

@@ -203,8 +203,8 @@ impl World {
                 Answer::Settled(SettleReply { settled, claimed })
             }
             (Call::Beat(beat), _) => Answer::Beaten(self.model.beat(beat)),
-            (Call::Leave { worker, .. }, _) => {
-                self.model.leave(worker, &mut effects);
+            (Call::Leave { worker, now }, _) => {
+                self.model.leave(worker, now, &mut effects);
                 Answer::Left
             }
             (Call::Maintain { now }, theirs) => {
