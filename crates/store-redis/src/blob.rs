@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use master_agent_core::{Backoff, BackoffKind, JobId, JobPolicy, JobState, Keep, Millis, Token, WorkerId};
-use master_agent_store::{ClaimedJob, JobView, NewJob};
+use master_agent_store::{ClaimedJob, Departed, JobView, NewJob};
 
 use crate::names::Names;
 
@@ -209,6 +209,19 @@ pub(crate) fn digit(state: JobState) -> u8 {
 
 pub(crate) fn state_of(code: u8) -> Option<JobState> {
     JobState::ALL.into_iter().find(|state| digit(*state) == code)
+}
+
+/// Reads how a job ended that is not kept; `None` where it is not that.
+pub(crate) fn departed(id: JobId, record: &[u8], names: &Names) -> Option<Departed> {
+    let mut reader = Reader(record);
+    let state = state_of(reader.u8()?)?;
+    let finished_at = reader.text(WIDTH)?.parse().ok()?;
+    let started_at = reader.text(WIDTH)?.parse().ok().filter(|at| *at > 0);
+    let length = reader.u32()? as usize;
+    let Blob { key, lane, task_id, parent_id, failures, added_at, .. } = decode(reader.take(length)?, names)?;
+    let value = std::str::from_utf8(reader.0).ok()?;
+    let value_json = (!value.is_empty()).then(|| value.into());
+    Some(Departed { id, key, lane, task_id, parent_id, state, failures, added_at, started_at, finished_at, value_json })
 }
 
 /// Puts a view together.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use master_agent_core::{JobId, JobRef, WorkerId};
 use master_agent_store::{
-    Cursor, JobView, LaneCount, ListQuery, LogLine, MAX_PAGE, Page, QueueCounts, Reply, StoreError, WorkerView,
+    Cursor, Departed, JobView, LaneCount, ListQuery, LogLine, MAX_PAGE, Page, QueueCounts, Reply, StoreError, WorkerView,
 };
 use redis::Value;
 
@@ -85,6 +85,29 @@ impl Lookup {
 pub(crate) fn jobs(store: &RedisStore, queue: &Arc<str>, jobs: &[JobRef], reply: Reply<Vec<Option<JobView>>>) {
     let queue = store.queue(queue);
     Lookup { shared: Arc::clone(&store.shared), queue, jobs: jobs.to_vec(), found: Vec::new(), reply }.go();
+}
+
+pub(crate) fn departed(store: &RedisStore, queue: &Arc<str>, jobs: &[JobRef], reply: Reply<Vec<Option<Departed>>>) {
+    let queue = store.queue(queue);
+    let shared = Arc::clone(&store.shared);
+    let mut call = Call::script(Script::Departed, &[&queue.meta]);
+    for job in jobs {
+        push_ref(&mut call, job);
+    }
+    let wanted = jobs.len();
+    store.run(call, reply, move |found| {
+        let parts = value::list(&found);
+        let one = |index: usize| {
+            let (Some(id), Some(record)) = (parts.get(2 * index), parts.get(2 * index + 1)) else { return Ok(None) };
+            if *id == Value::Nil || *record == Value::Nil {
+                return Ok(None);
+            }
+            let id = value::integer(id).map(JobId);
+            let departed = id.and_then(|id| blob::departed(id, value::bytes(record), &shared.names));
+            departed.map(Some).ok_or_else(|| broken(shared.link().place(), "how a job ended"))
+        };
+        (0..wanted).map(one).collect()
+    });
 }
 
 /// A page that is gathered over several calls.

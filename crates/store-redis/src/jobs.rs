@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use master_agent_core::{JobId, JobRef, JobState, Keep, Millis, Token, WorkerId};
 use master_agent_store::{
-    BeatReply, Cancelled, ClaimRequest, ClaimedJob, Control, Controlled, Disposition, Enqueued, JobStore, JobView, ListQuery,
+    BeatReply, Cancelled, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Disposition, Enqueued, JobStore, JobView, ListQuery,
     LogLine, MAX_LOG_LINES, MAX_PAGE, Maintained, NewJob, Note, NoteKind, Page, QueueCounts, Reply, SettleReply, Settled,
     Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
 };
@@ -122,7 +122,7 @@ impl RedisStore {
             shared.met(request.worker, queue);
             worker = Some(request.worker);
         }
-        let lost = worker.map(|worker| (of.meta.clone(), worker.0));
+        let lost = worker.map(|worker| (of.meta.clone(), worker.0, now));
         let done = move |outcome: Result<Value, StoreError>| {
             let read = outcome.and_then(|value| shared.read_work(&of, value, worker));
             reply(read);
@@ -454,7 +454,7 @@ impl JobStore for RedisStore {
         });
     }
 
-    fn leave(&self, worker: WorkerId, _now: Millis, reply: Reply<()>) {
+    fn leave(&self, worker: WorkerId, now: Millis, reply: Reply<()>) {
         let known = self.shared.workers.lock().remove(&worker.0);
         let list = known.is_none();
         let queues: VecDeque<_> = match known {
@@ -467,7 +467,8 @@ impl JobStore for RedisStore {
             list,
             sum: (),
             call: Box::new(move |shared, queue, ()| {
-                Some(Call::script(Script::Leave, &[&queue.meta]).with(&shared.client).with(padded(worker.0)).with(""))
+                let call = Call::script(Script::Leave, &[&queue.meta]).with(&shared.client).with(padded(worker.0));
+                Some(call.with_number(now).with(""))
             }),
             take: Box::new(|shared, queue, found, ()| {
                 let parts = value::list(&found);
@@ -597,6 +598,10 @@ impl JobStore for RedisStore {
 
     fn jobs(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<JobView>>>) {
         inspect::jobs(self, &queue, &jobs, reply);
+    }
+
+    fn departed(&self, queue: Arc<str>, jobs: Vec<JobRef>, reply: Reply<Vec<Option<Departed>>>) {
+        inspect::departed(self, &queue, &jobs, reply);
     }
 
     fn list(&self, query: ListQuery, reply: Reply<Page>) {

@@ -43,11 +43,14 @@ const TICK: Duration = Duration::from_millis(50);
 
 pub(crate) type Done = Box<dyn FnOnce(Result<Value, StoreError>) + Send>;
 
+/// A claim: the queue's key, the worker's number, and when it was made.
+pub(crate) type Lost = (Vec<u8>, i64, i64);
+
 /// Something to be carried out.
 pub(crate) struct Op {
     pub(crate) call: Call,
-    /// What must be given back first where the answer to a claim was lost: the worker's key and its number.
-    pub(crate) claim: Option<(Vec<u8>, i64)>,
+    /// What must be given back first where the answer to a claim was lost.
+    pub(crate) claim: Option<Lost>,
     pub(crate) deadline: Instant,
     pub(crate) done: Done,
 }
@@ -95,7 +98,7 @@ impl Link {
         &self.place
     }
 
-    pub(crate) fn submit(&self, call: Call, claim: Option<(Vec<u8>, i64)>, done: Done) {
+    pub(crate) fn submit(&self, call: Call, claim: Option<Lost>, done: Done) {
         if self.closed.load(Ordering::Acquire) {
             return done(Err(StoreError::Closed));
         }
@@ -170,7 +173,7 @@ struct Driver {
     /// To be sent before anything new.
     again: VecDeque<Op>,
     /// Claims whose answers were lost.
-    lost_claims: Vec<(Vec<u8>, i64)>,
+    lost_claims: Vec<Lost>,
     closing: Vec<Box<dyn FnOnce() + Send>>,
     ended: bool,
     warned: bool,
@@ -321,7 +324,7 @@ impl Driver {
         for (_, mut op) in std::mem::take(&mut self.sent).into_iter().rev() {
             op.call.set_again();
             if let Some(claim) = &op.claim
-                && !self.lost_claims.contains(claim)
+                && !self.lost_claims.iter().any(|(meta, worker, _)| (meta, worker) == (&claim.0, &claim.1))
             {
                 self.lost_claims.push(claim.clone());
             }
@@ -354,8 +357,8 @@ impl Driver {
             self.warned = true;
             self.warn(wire).await;
         }
-        for (meta, worker) in std::mem::take(&mut self.lost_claims) {
-            self.give_back(wire, &meta, worker).await.map_err(failed)?;
+        for (meta, worker, now) in std::mem::take(&mut self.lost_claims) {
+            self.give_back(wire, &meta, worker, now).await.map_err(failed)?;
         }
         Ok(())
     }
@@ -371,10 +374,10 @@ impl Driver {
     }
 
     /// Gives back what a claim took whose answer never came: the worker does not know of it.
-    async fn give_back(&self, wire: &mut Wire, meta: &[u8], worker: i64) -> RedisResult<()> {
+    async fn give_back(&self, wire: &mut Wire, meta: &[u8], worker: i64, now: i64) -> RedisResult<()> {
         let Some(ears) = self.ears.upgrade() else { return Ok(()) };
         let above = crate::blob::padded(ears.newest_token(worker));
-        let call = Call::script(Script::Leave, &[meta]).with("").with(crate::blob::padded(worker)).with(above);
+        let call = Call::script(Script::Leave, &[meta]).with("").with(crate::blob::padded(worker)).with_number(now).with(above);
         loop {
             let answer = wire.send(&call.to_cmd(&self.shas)).await?;
             if crate::value::list(&answer).first().and_then(crate::value::text) != Some("1") {

@@ -30,6 +30,7 @@ scripts! {
     Jobs = ["base", "common", "view", "jobs"];
     List = ["base", "common", "view", "list"];
     Logs = ["base", "common", "view", "logs"];
+    Departed = ["departed"];
     Workers = ["workers"];
     Pause = ["base", "common", "control", "pause"];
     Drain = ["base", "common", "control", "drain"];

@@ -1,5 +1,6 @@
 -- What several scripts share. Every key of a queue begins with P: ma:{queue}:
---   m  hash    p paused · i the idle client, * for several · x dead entries in lists · oc of: ends so far, by family
+--   m  hash    p paused · i the idle client, * for several · by who uses the queue, * for several · x dead entries in lists
+--              · q bytes of what q holds · oc of: ends so far, by family
 --              · uc uf: how many of them are gone · gc gf: when the oldest that is kept ended
 --   j  hash    id → job: flag(1) failures(4) stalls(4) priority(4) length of data(4) added(8) policy lane key …
 --   k  hash    key → id
@@ -11,6 +12,8 @@
 --   h:worker   set of the ids that it holds; w: hash worker → lease(16) beat(16) started(16) concurrency(10) name
 --   e  hash    id → flag(1) state(1) finished(16) order(16) claimed(16) length of lane(4) lane value
 --   f:c f:f    lists of ended ids, oldest first; an entry counts if the job's order is not above its place
+--   q  hash    ends that are hardly kept: id → state(1) finished(16) claimed(16) length of the job(4) job without data, value;
+--              k and a key → id · q:l list of what is in it, oldest first: id, size, key
 --   r p c      hashes id → error of the last attempt, progress, reason of a cancel; g:id list of log lines
 -- The flag is 1 where a job has a key or something in r, p, c or g.
 local call, sub, byte, fmt = redis.call, string.sub, string.byte, string.format

@@ -96,8 +96,51 @@ local function trim(fam, keep_count, keep_age, now, slice)
   call('HINCRBY', m, 'u' .. fam, removed)
   for lane, n in pairs(lanes) do call('HINCRBY', P .. 'n', lane, -n) end
 end
+-- Whether an ended job may be gone before a wait for it begins: as Keep::is_brief.
+local function is_brief(count, age) return (count >= 0 and count < 1000) or (age >= 0 and age < 10000) end
+local MOST_DEPARTED, MOST_DEPARTED_BYTES = 10000, 16777216
+-- Remembers ends for who waits in other processes. what gives {blob, state, claimed, value} of each.
+local function depart(ids, what, now)
+  local fields, entries, bytes = {}, {}, 0
+  for i = 1, #ids do
+    local blob, state, claimed, value = unpack(what[i])
+    local head = sub(blob, 1, 13) .. '\0\0\0\0' .. sub(blob, 18, #blob - u32(blob, 14))
+    local rec = state .. pad(now) .. claimed .. struct.pack('>I4', #head) .. head .. value
+    local key = key_of(blob)
+    fields[#fields + 1], fields[#fields + 2] = ids[i], rec
+    if key then fields[#fields + 1], fields[#fields + 2] = 'k' .. key, ids[i] end
+    entries[i] = ids[i] .. ' ' .. #rec .. ' ' .. (key or '')
+    bytes = bytes + #rec
+  end
+  local q, l, m = P .. 'q', P .. 'q:l', P .. 'm'
+  local length = 0
+  each(fields, 2000, function(from, to) call('HSET', q, unpack(fields, from, to)) end)
+  each(entries, 2000, function(from, to) length = call('RPUSH', l, unpack(entries, from, to)) end)
+  -- The list goes a minute after the last end, and what was counted of it with it.
+  if length == #entries then call('HSET', m, 'q', bytes) else bytes = call('HINCRBY', m, 'q', bytes) end
+  local before = bytes
+  while length > MOST_DEPARTED or (bytes > MOST_DEPARTED_BYTES and length > 1) do
+    local some = call('LPOP', l, math.min(math.max(length - MOST_DEPARTED, 1), 1000))
+    if not some then break end
+    local gone = {}
+    for i = 1, #some do
+      local id, size, key = string.match(some[i], '^(%d+) (%d+) (.*)$')
+      bytes = bytes - size
+      gone[#gone + 1] = id
+      if key ~= '' and call('HGET', q, 'k' .. key) == id then gone[#gone + 1] = 'k' .. key end
+    end
+    call('HDEL', q, unpack(gone))
+    length = length - #some
+  end
+  if bytes ~= before then call('HINCRBY', m, 'q', bytes - before) end
+  call('EXPIRE', q, 60)
+  call('EXPIRE', l, 60)
+end
 -- Ends one job that is in no place. Answers whether it stays.
 local function end_one(id, state, lane, flag, now, claimed, value, keep_count, keep_age)
+  if is_brief(keep_count, keep_age) then
+    depart({id}, {{call('HGET', P .. 'j', id), state, claimed, value}}, now)
+  end
   if is_nothing(keep_count, keep_age) then
     forget({id}, {flag})
     return false
@@ -110,6 +153,17 @@ local function end_one(id, state, lane, flag, now, claimed, value, keep_count, k
   return true
 end
 local NEVER = fmt('%016d', 0)
+-- Ends a job that no worker holds any more and that somebody asked to cancel: it never waits again.
+local function end_cancelled(id, blob, lane, claimed, now)
+  local error = call('HGET', P .. 'c', id)
+  if not error then return false end
+  call('HDEL', P .. 'c', id)
+  local _, keep_count, keep_age = fail_policy(blob)
+  if end_one(id, '5', lane, '1', now, claimed, error, keep_count, keep_age) then
+    trim('f', keep_count, keep_age, now, 102)
+  end
+  return true
+end
 -- A job that no worker holds any more lost its worker: it waits again, or is dead.
 local function stall(id, blob, lane, flag, claimed, now, error)
   local most, keep_count, keep_age = fail_policy(blob)

@@ -16,7 +16,8 @@ if ARGV[3] == '1' then
     if table.remove(words, 1) == seq then return words end
   end
 end
-local meta = call('HMGET', KEYS[1], 'i', 'made')
+local meta = call('HMGET', KEYS[1], 'i', 'made', 'by')
+if meta[3] ~= client and meta[3] ~= '*' then call('HSET', KEYS[1], 'by', meta[3] and '*' or client) end
 local is_new = '0'
 if not meta[2] then
   call('HSET', KEYS[1], 'made', 1)

@@ -1,4 +1,4 @@
-return {settle = settle, trim = trim, pop = pop, merge = merge}
+return {settle = settle, trim = trim, depart = depart, pop = pop, merge = merge}
 end
 local made
 local function slow()

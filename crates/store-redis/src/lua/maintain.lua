@@ -2,7 +2,7 @@
 -- KEYS  1 m of the queue, 2 the set of queues (absent in a cluster)
 -- ARGV  1 client, 2 now, 3 most jobs to promote, 4 error of a lost job
 -- Gives {promoted, recovered, '1' if more is to be recovered, next due time or '', how many queues there are or '-1', lanes that
---        are ready or wait while a worker is idle, dead ids, how many listen to events}
+--        are ready or wait while a worker is idle, ids that ended, how many listen to events}
 local now, most = tonumber(ARGV[2]), tonumber(ARGV[3])
 local D, W, A, J = P .. 'd', P .. 'w', P .. 'a', P .. 'j'
 local promoted, recovered, more, dead = 0, 0, '0', {}
@@ -45,12 +45,14 @@ if #lost > 0 then
     call('SREM', P .. 'h:' .. worker, id)
     if rec then
       call('HDEL', A, id)
-      call('HDEL', P .. 'c', id)
       local lane = sub(rec, 50)
       count('2', lane, -1)
       if blob then
         recovered = recovered + 1
-        if stall(id, blob, lane, '1', sub(rec, 34, 49), now, ARGV[4]) == '6' then dead[#dead + 1] = id end
+        local claimed = sub(rec, 34, 49)
+        if end_cancelled(id, blob, lane, claimed, now) or stall(id, blob, lane, '1', claimed, now, ARGV[4]) == '6' then
+          dead[#dead + 1] = id
+        end
       end
     end
   end

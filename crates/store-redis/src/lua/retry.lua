@@ -9,5 +9,6 @@ if state < '3' then return refused('state', id, state) end
 local lane = take_end(id, rec)
 call('HSET', J, id, (sub(rec, 1, 1) == '1' and '1' or sub(blob, 1, 1)) .. struct.pack('>I4I4', 0, 0) .. sub(blob, 10))
 call('HDEL', P .. 'r', id)
+call('HDEL', P .. 'q', id)
 make_waiting(id, lane, priority_of(blob))
 return done(1, false, {}, ARGV[1])

@@ -1,7 +1,8 @@
 -- Settlements of every kind, one by one: what work.lua does not do at once. It gives the digits, the ids that ended and
 -- the due time.
 local M, A, H, J, E, N = KEYS[1], P .. 'a', P .. 'h:', P .. 'j', P .. 'e', P .. 'n'
-local function settle(n, now, first_id, first_kind, first_value)
+-- told: whether ends that are hardly kept are remembered for other processes.
+local function settle(n, now, first_id, first_kind, first_value, told)
   local due
   local again = ARGV[3] == '1'
   local now16 = pad(now)
@@ -10,6 +11,7 @@ local function settle(n, now, first_id, first_kind, first_value)
   -- What was ended and is not written yet.
   local ends, en, out, taken, by_lane = {}, 0, {c = {}, f = {}}, {}, {}
   local forgotten, forgotten_flags = {}, {}
+  local departing, departed = {}, {}
   local last_keep = {}
   local orders = {}
   local held = {}
@@ -22,6 +24,18 @@ local function settle(n, now, first_id, first_kind, first_value)
     list[#list + 1] = id
   end
   local function flush()
+    if #departing > 0 then
+      local blobs, what = call('HMGET', J, unpack(departing)), {}
+      for i = 1, #departing do
+        local of = departed[i]
+        local blob = blobs[i]
+        -- The failure of a job that is kept is counted there already.
+        if of[4] then blob = sub(blob, 1, 1) .. struct.pack('>I4', u32(blob, 2) + 1) .. sub(blob, 6) end
+        what[i] = {blob, of[1], of[2], of[3]}
+      end
+      depart(departing, what, now)
+      departing, departed = {}, {}
+    end
     if en > 0 then
       each(ends, 2000, function(from, to) call('HSET', E, unpack(ends, from, to)) end)
       for fam, ids in pairs(out) do
@@ -59,8 +73,10 @@ local function settle(n, now, first_id, first_kind, first_value)
     return order
   end
   -- What a settlement that finds no claim was, if it is repeated.
-  local function settled_before(id, state)
+  local function settled_before(id, what, state)
     local rec = call('HGET', E, id)
+    -- What would have waited again ended if it was to be cancelled.
+    if what ~= 67 and what ~= 69 then state = rec and sub(rec, 2, 2) == '6' and '6' or '5' end
     if rec then
       if sub(rec, 3, 18) == now16 and sub(rec, 2, 2) == state then return state end
     elseif call('HEXISTS', J, id) == 0 then
@@ -77,7 +93,7 @@ local function settle(n, now, first_id, first_kind, first_value)
       local id, kind, rec = ARGV[first_id + i], ARGV[first_kind + i], recs[i - from + 1]
       local digit = '-'
       if not rec or seen[id] or sub(rec, 1, 16) ~= sub(kind, 5) then
-        if again and not rec and not seen[id] then digit = settled_before(id, sub(kind, 2, 2)) end
+        if again and not rec and not seen[id] then digit = settled_before(id, byte(kind), sub(kind, 2, 2)) end
       else
         seen[id] = true
         -- Jobs of one claim share their record, and jobs that end alike their head.
@@ -91,14 +107,15 @@ local function settle(n, now, first_id, first_kind, first_value)
         what = byte(kind)
         release(id, p.worker)
         add(p.active, -1)
-        if p.flag == '1' then call('HDEL', P .. 'c', id) end
         if what == 67 or what == 69 then
+          if p.flag == '1' then call('HDEL', P .. 'c', id) end
           local head = rec == last_rec and kind == last_kind and heads[1]
           if not head then
             local state, bound = sub(kind, 2, 2), byte(kind, 4) - 48
             local keep_count, keep_age = tonumber(ARGV[7 + 2 * bound]), tonumber(ARGV[8 + 2 * bound])
             local fam = family(state)
             head = {state = state, fam = fam, failed = sub(kind, 3, 3) == '1', nothing = is_nothing(keep_count, keep_age)}
+            head.brief = told and is_brief(keep_count, keep_age)
             head.keep = {keep_count, keep_age}
             head.field = state .. p.lane
             if not head.nothing then
@@ -108,6 +125,10 @@ local function settle(n, now, first_id, first_kind, first_value)
             last_rec, last_kind = rec, kind
           end
           digit = head.state
+          if head.brief then
+            departing[#departing + 1] = id
+            departed[#departing] = {head.state, p.claimed, value, head.failed and head.nothing}
+          end
           if head.nothing then
             forgotten[#forgotten + 1] = id
             forgotten_flags[#forgotten] = p.flag
@@ -127,7 +148,10 @@ local function settle(n, now, first_id, first_kind, first_value)
         else
           flush()
           local blob = blob_of(id)
-          if what == 82 then
+          if p.flag == '1' and end_cancelled(id, blob, p.lane, p.claimed, now) then
+            digit = '5'
+            ended[#ended + 1] = id
+          elseif what == 82 then
             local at = tonumber(sub(value, 1, 16))
             call('HSET', J, id, changed(blob, u32(blob, 2) + 1))
             call('HSET', P .. 'r', id, sub(value, 17))

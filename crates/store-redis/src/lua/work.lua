@@ -12,7 +12,8 @@ local first_id = 7 + 2 * tonumber(ARGV[5])
 local first_kind, first_value = first_id + n, first_id + 2 * n
 local at = first_id + 3 * n
 local worker = ARGV[at]
-local meta = call('HMGET', M, 'p', 'i', 'x', 'oc', 'uc', 'gc', 'of', 'uf', 'gf')
+local meta = call('HMGET', M, 'p', 'i', 'x', 'oc', 'uc', 'gc', 'of', 'uf', 'gf', 'by')
+local heard, told
 local due
 local result = ''
 -- How the counts change: what a settle and its claim do to one is written once.
@@ -20,6 +21,8 @@ local counts = {}
 
 -- The rule: every job ends alike, of one worker, with nothing beside its blob. Nothing is written until that is sure.
 if n > 0 then
+  heard = call('PUBSUB', 'NUMSUB', P .. 'e')[2]
+  told = heard > tonumber(ARGV[6]) or (meta[10] and meta[10] ~= client)
   local head4 = sub(ARGV[first_kind], 1, 4)
   local op, state = byte(head4), sub(head4, 2, 2)
   local plain = n <= 2000 and ARGV[3] == '0' and (op == 67 or (op == 69 and byte(head4, 3) == 48))
@@ -72,6 +75,14 @@ if n > 0 then
         if not nothing then counts[state .. name] = by end
       end
       local last_id = first_id + n - 1
+      if told and ((keep_count >= 0 and keep_count < 1000) or (keep_age >= 0 and keep_age < 10000)) then
+        local ids, what = {}, call('HMGET', J, unpack(ARGV, first_id, last_id))
+        for i = 1, n do
+          ids[i] = ARGV[first_id + i - 1]
+          what[i] = {what[i], state, sub(recs[i], 34, 49), ARGV[first_value + i - 1]}
+        end
+        slow().depart(ids, what, now)
+      end
       call('HDEL', A, unpack(ARGV, first_id, last_id))
       call('SREM', H .. holder, unpack(ARGV, first_id, last_id))
       if nothing then
@@ -87,14 +98,13 @@ if n > 0 then
         end
       end
       result = string.rep(state, n)
-      local heard, mine = call('PUBSUB', 'NUMSUB', P .. 'e')[2], tonumber(ARGV[6])
-      if heard > mine then call('PUBLISH', P .. 'e', table.concat(ARGV, ',', first_id, last_id)) end
+      if heard > tonumber(ARGV[6]) then call('PUBLISH', P .. 'e', table.concat(ARGV, ',', first_id, last_id)) end
     end
   end
   if not plain then
     counts = {}
     local ended
-    result, ended, due = slow().settle(n, now, first_id, first_kind, first_value)
+    result, ended, due = slow().settle(n, now, first_id, first_kind, first_value, told)
     if #ended > 0 then tell_ends(ended, tonumber(ARGV[6])) end
     if due then
       local first = call('ZRANGE', P .. 'd', 0, 0, 'WITHSCORES')
