@@ -83,6 +83,7 @@ pub(crate) struct Worker {
     pub(crate) started_at: Millis,
     beats: u64,
     next_beat: Millis,
+    last_beat: Millis,
     next_deadline: Millis,
     /// When what the store failed to do is tried again.
     pub(crate) retry_at: Option<Millis>,
@@ -115,6 +116,7 @@ impl Worker {
             started_at: now,
             beats: 0,
             next_beat: now,
+            last_beat: now.saturating_sub(MIN_BEAT),
             next_deadline: Millis::MAX,
             retry_at: None,
             alive_at: now,
@@ -242,6 +244,7 @@ impl Worker {
         let lane = self.lane_index.get(&job.lane).copied().unwrap_or(0);
         self.lane_running[lane] += 1;
         if self.runs.is_empty() {
+            self.next_beat = self.next_beat.min(self.last_beat.saturating_add((self.options.lease / 3).max(1)));
             // Silence is counted from when there is something to say.
             self.alive_at = self.alive_at.max(now);
         }
@@ -299,7 +302,10 @@ impl Worker {
         if now < self.next_beat {
             return None;
         }
-        self.next_beat = now.saturating_add((self.options.lease / 3).max(1));
+        // Who runs nothing has nothing to lose: its beats only tell that it is there.
+        let beats = if self.runs.is_empty() { 2 } else { 1 };
+        self.last_beat = now;
+        self.next_beat = now.saturating_add((self.options.lease * beats / 3).max(1));
         self.beats += 1;
         let beat = WorkerBeat {
             worker: self.id,
@@ -315,8 +321,7 @@ impl Worker {
 
     /// The next tick sends a beat, unless the last one is less than [`MIN_BEAT`] old.
     pub(crate) fn beat_soon(&mut self, now: Millis) {
-        let last = self.next_beat.saturating_sub(self.options.lease / 3);
-        self.next_beat = self.next_beat.min(now.max(last.saturating_add(MIN_BEAT)));
+        self.next_beat = self.next_beat.min(now.max(self.last_beat.saturating_add(MIN_BEAT)));
     }
 
     /// What to give up after a beat: what was cancelled, and what the store no longer counts as held.

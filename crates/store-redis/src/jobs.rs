@@ -27,6 +27,10 @@ const PROMOTE_SLICE: i64 = 1_000;
 const LOST_WORKER: &str =
     r#"{"name":"StalledError","message":"the worker that ran this job died or lost its lease","code":"ERR_TASK_STALLED"}"#;
 
+/// How often a store is maintained, at the least and at the most.
+const LATEST: Millis = 3_000;
+const SOONEST: Millis = 500;
+
 /// After so many calls the answers of this process are kept for another while.
 const TOUCH_EVERY: i64 = 50;
 
@@ -643,9 +647,9 @@ impl JobStore for RedisStore {
         self.shared.await_ends(queue, on);
     }
 
-    /// An idle worker sends less than a command a second.
+    /// An idle worker sends less than a command a second; where others hold jobs, the end of their lease is looked at in time.
     fn maintain_every(&self) -> Millis {
-        1_500
+        self.shared.next_lease.swap(LATEST, Ordering::Relaxed).clamp(SOONEST, LATEST)
     }
 
     fn listen(&self, queue: Arc<str>, on: bool, reply: Reply<()>) {
@@ -656,6 +660,10 @@ impl JobStore for RedisStore {
         };
         if changed {
             self.link().subscribe(format!("{}v", of.prefix).into(), on);
+            if on {
+                let call = Call::command(&[b"PUBLISH", format!("{}r", of.prefix).as_bytes()]).with(format!("E{}\0", self.shared.client));
+                self.link().submit(call, None, Box::new(|_| {}));
+            }
         }
         // Answered behind it.
         self.run(Call::script(Script::Note, &[&of.meta]).with_number(1), reply, |_| Ok(()));
@@ -684,6 +692,9 @@ impl Shared {
         self.lanes_ready(&queue.name, &ready);
         let dead = parts.get(6).map(value::ids).unwrap_or_default();
         sum.dead.extend(dead.into_iter().map(|id| (Arc::clone(&queue.name), id)));
+        if let Some(lease) = number(8) {
+            self.next_lease.fetch_min(lease, Ordering::Relaxed);
+        }
         let own = i64::from(self.events.lock().contains(&queue.name));
         let is_heard = number(7).unwrap_or(0) > own;
         if self.heard.read().contains(&queue.name) != is_heard {

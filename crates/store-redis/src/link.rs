@@ -36,6 +36,8 @@ const ANSWER: Duration = Duration::from_secs(4);
 /// The waits between attempts to connect: they double, with a share drawn at random.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// The longest while somebody waits for an answer.
+const LONGEST_AWAITED: Duration = Duration::from_millis(500);
 /// The wait after an answer like LOADING.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often deadlines are looked at.
@@ -202,6 +204,8 @@ impl Driver {
 
     async fn run(mut self) {
         let mut wait = FIRST_WAIT;
+        // Why the server cannot be used, as far as is known.
+        let mut cause = "it cannot be reached".to_owned();
         loop {
             let address = self.address.clone();
             let mut attempt = Box::pin(tokio::time::timeout(CONNECT * 2, connect(&address, self.pushes.0.clone())));
@@ -210,14 +214,14 @@ impl Driver {
                     tokio::select! {
                         biased;
                         wire = &mut attempt => break wire,
-                        () = tokio::time::sleep(TICK) => self.look_at_deadlines("it cannot be reached"),
+                        () = tokio::time::sleep(TICK) => self.look_at_deadlines(&cause),
                     }
                     if self.is_done() {
                         return self.finish();
                     }
                 }
             };
-            let error = match wire {
+            let (error, why) = match wire {
                 Ok(Ok(mut wire)) => match self.set_up(&mut wire).await {
                     Ok(()) => {
                         if let Some(ears) = self.ears.upgrade() {
@@ -226,20 +230,28 @@ impl Driver {
                         wait = FIRST_WAIT;
                         match self.serve_until_broken(&mut wire).await {
                             None => return self.finish(),
-                            Some(error) => from_redis(&error, &self.place),
+                            Some(error) => (from_redis(&error, &self.place), error.to_string()),
                         }
                     }
-                    Err(error) => error,
+                    Err(error) => {
+                        let why = error.to_string();
+                        (error, why)
+                    }
                 },
                 Ok(Err(error)) => {
+                    let why = error.to_string();
                     if cure(&error) == Cure::None || is_refusal(&error) {
-                        from_redis(&error, &self.place)
+                        (from_redis(&error, &self.place), why)
                     } else {
-                        unreachable(&self.place, &error.to_string())
+                        (unreachable(&self.place, &why), why)
                     }
                 }
-                Err(_) => unreachable(&self.place, "the connection takes too long"),
+                Err(_) => {
+                    let why = "the connection takes too long";
+                    (unreachable(&self.place, why), why.to_owned())
+                }
             };
+            cause = why;
             self.keep_what_was_sent();
             if let Some(ears) = self.ears.upgrade() {
                 ears.lost(&error);
@@ -249,9 +261,10 @@ impl Driver {
             }
             let until = Instant::now() + wait.mul_f64(0.5 + fastrand::f64());
             wait = (wait * 2).min(LONGEST_WAIT);
-            while Instant::now() < until {
+            let awaited = Instant::now() + LONGEST_AWAITED;
+            while Instant::now() < until && (self.again.is_empty() || Instant::now() < awaited) {
                 tokio::time::sleep(TICK.min(until.saturating_duration_since(Instant::now()))).await;
-                self.look_at_deadlines(&error.to_string());
+                self.look_at_deadlines(&cause);
                 if self.is_done() {
                     return self.finish();
                 }
@@ -546,6 +559,10 @@ fn is_refusal(error: &RedisError) -> bool {
 }
 
 async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisResult<Wire> {
+    // Whose cryptography TLS uses: where somebody has chosen one, that is it.
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(ANSWER))

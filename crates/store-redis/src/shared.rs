@@ -1,7 +1,7 @@
 //! What the parts of one store share: the connection, the names, who listens, and what is known of workers.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     on_notice: Option<OnNotice>,
     /// Which lane is the first in the next claim.
     pub(crate) turn: AtomicUsize,
+    /// How soon the lease of a worker ends that holds jobs, as of the last maintenance.
+    pub(crate) next_lease: AtomicI64,
     pub(crate) workers: Mutex<HashMap<i64, Known>>,
     /// Queues whose channels are listened to: of ends, of events.
     pub(crate) ends: Mutex<Waiting>,
@@ -73,6 +75,7 @@ impl Shared {
             health: Mutex::new(Health { connected: false, error: None, warnings: Vec::new() }),
             on_notice,
             turn: AtomicUsize::new(0),
+            next_lease: AtomicI64::new(i64::MAX),
             workers: Mutex::default(),
             ends: Mutex::default(),
             events: Mutex::default(),
@@ -211,6 +214,9 @@ impl Ears for Shared {
                         if let Ok(due) = said.parse::<f64>() {
                             self.tell(|listener| listener.due(due as i64));
                         }
+                    }
+                    "E" => {
+                        self.heard.write().insert(Arc::clone(&queue.name));
                     }
                     _ => self.tell(|listener| listener.foreign()),
                 }

@@ -2,7 +2,8 @@
 -- KEYS  1 m of the queue, 2 the set of queues (absent in a cluster)
 -- ARGV  1 client, 2 now, 3 most jobs to promote, 4 error of a lost job
 -- Gives {promoted, recovered, '1' if more is to be recovered, next due time or '', how many queues there are or '-1', lanes that
---        are ready or wait while a worker is idle, ids that ended, how many listen to events}
+--        are ready or wait while a worker is idle, ids that ended, how many listen to events, how soon the first lease ends of a
+--        worker that holds jobs, or ''}
 local now, most = tonumber(ARGV[2]), tonumber(ARGV[3])
 local D, W, A, J = P .. 'd', P .. 'w', P .. 'a', P .. 'j'
 local promoted, recovered, more, dead = 0, 0, '0', {}
@@ -24,7 +25,7 @@ if most > 0 then
   promoted = #due
 end
 local workers = call('HGETALL', W)
-local lost, of = {}, {}
+local lost, of, ends = {}, {}, ''
 for i = 1, #workers, 2 do
   if tonumber(sub(workers[i + 1], 1, 16)) < now then
     local worker = workers[i]
@@ -34,6 +35,9 @@ for i = 1, #workers, 2 do
       lost[#lost + 1] = tonumber(id)
       of[tonumber(id)] = worker
     end
+  else
+    local left = tonumber(sub(workers[i + 1], 1, 16)) - now + 1
+    if (ends == '' or left < ends) and call('EXISTS', P .. 'h:' .. workers[i]) == 1 then ends = left end
   end
 end
 if #lost > 0 then
@@ -76,4 +80,4 @@ if idle and idle ~= '' then
   end
 end
 return {promoted, recovered, more, next[2] and fmt('%d', next[2]) or '', KEYS[2] and call('SCARD', KEYS[2]) or -1, ready, dead,
-  call('PUBSUB', 'NUMSUB', P .. 'v')[2]}
+  call('PUBSUB', 'NUMSUB', P .. 'v')[2], ends}
