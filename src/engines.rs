@@ -1,6 +1,6 @@
 //! The engines of this process: one per store, shared by all sessions and JavaScript environments.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -31,6 +31,8 @@ enum Place {
 // Weak: an engine lives as long as a session uses it, and a closed one is made anew.
 static ENGINES: Lazy<Mutex<HashMap<Place, Weak<Engine>>>> = Lazy::new(Mutex::default);
 
+static WARNED: Lazy<Mutex<HashSet<String>>> = Lazy::new(Mutex::default);
+
 /// A session on a queue of a store.
 pub(crate) fn session(
     target: &Target<'_>,
@@ -52,7 +54,10 @@ pub(crate) fn session(
         }
         (_, Target::Redis(url, timeout)) => {
             let on_notice = Box::new(move |notice| {
-                if let Notice::Warning(text) = notice {
+                // A process is told once of a server, however often it connects.
+                if let Notice::Warning(text) = notice
+                    && WARNED.lock().insert(text.clone())
+                {
                     on_warning(text);
                 }
             });

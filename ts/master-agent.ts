@@ -110,6 +110,7 @@ export class MasterAgent {
     this.#connection = new Connection(this.#store);
     this.#spawner = new Spawner(this.#connection, defaults, limit);
     this.#events = new EventHub((on) => this.#wantEvents(on));
+    this.#connection.onHealth = (error) => this.#events.emit("health", { error: error === null ? null : error.toError() });
     this.#candidate = { place: JSON.stringify([this.#store.folder, this.#store.queue]), autostart: () => this.#autostart(1_000) };
     closeWith(this, this.#connection);
     if (startsItself) {
@@ -372,7 +373,6 @@ export class MasterAgent {
     }
     clearTimeout(this.#retry);
     const worker = new Worker(this.#connection, this.#spawner, this.#workerConfig, this.#memory);
-    this.#connection.onHealth = (error) => this.#events.emit("health", { error: error === null ? null : error.toError() });
     const failure = await worker.start(held);
     if (failure === undefined) {
       this.#worker = worker;

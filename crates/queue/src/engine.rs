@@ -486,6 +486,14 @@ impl StoreListener for Engine {
         }
     }
 
+    fn health(&self, error: Option<&StoreError>) {
+        for hub in self.hubs() {
+            for session in hub.sessions() {
+                session.told_health(error);
+            }
+        }
+    }
+
     fn foreign(&self) {
         let now = self.clock.now();
         let mut waited = false;

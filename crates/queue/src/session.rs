@@ -776,8 +776,20 @@ impl Session {
         }
     }
 
+    /// The store says itself how it is doing.
+    pub(crate) fn told_health(&self, error: Option<&StoreError>) {
+        match error {
+            Some(error) => self.unhealthy(error.clone()),
+            None => self.healthy(),
+        }
+    }
+
     fn sick(&self, error: StoreError) {
         *self.trouble.lock() = Some(error.clone());
+        self.unhealthy(error);
+    }
+
+    fn unhealthy(&self, error: StoreError) {
         if !self.unhealthy.swap(true, Ordering::AcqRel) {
             self.deliver(Message::Health { error: Some(error) });
         }

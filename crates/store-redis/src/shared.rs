@@ -242,6 +242,7 @@ impl Ears for Shared {
             health.error = None;
         }
         self.notice(Notice::Connected);
+        self.tell(|listener| listener.health(None));
         if self.listener.read().is_some() {
             for queue in self.names.known() {
                 self.be_idle(&queue);
@@ -258,6 +259,7 @@ impl Ears for Shared {
             health.error = Some(error.clone());
         }
         self.notice(Notice::Lost(error.clone()));
+        self.tell(|listener| listener.health(Some(error)));
     }
 
     fn closed(&self) {

@@ -147,6 +147,9 @@ pub trait StoreListener: Send + Sync {
     /// [`JobStore::await_ends`] was on. What maintenance ends is in its answer alone.
     fn ended(&self, queue: &Arc<str>, jobs: &[JobId]);
 
+    /// The store cannot be used (why), or can again (`None`), as far as it knows of itself.
+    fn health(&self, _error: Option<&StoreError>) {}
+
     /// Another process changed the store: what one waits for should be looked up again. A hint that may get lost.
     fn foreign(&self);
 
