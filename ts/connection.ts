@@ -441,7 +441,11 @@ export class Connection {
       throw new MasterAgentError("ERR_CLOSED", "The connection is closed; make a new MasterAgent or TaskQueue to go on");
     }
     if (this.#session === undefined) {
-      this.#session = openSession(this.config, () => this.#drain());
+      try {
+        this.#session = openSession(this.config, () => this.#drain());
+      } catch (error) {
+        throw error instanceof MasterAgentError ? error : nativeFailure(error).toError();
+      }
       live.add(this);
       if (!exitHooked) {
         exitHooked = true;

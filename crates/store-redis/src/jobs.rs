@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use master_agent_core::{JobId, JobRef, JobState, Keep, Millis, Token, WorkerId};
 use master_agent_store::{
-    BeatReply, Cancelled, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Disposition, Enqueued, JobStore, JobView, ListQuery,
-    LogLine, MAX_LOG_LINES, MAX_PAGE, Maintained, NewJob, Note, NoteKind, Page, QueueCounts, Reply, SettleReply, Settled,
-    Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
+    BeatReply, Cancelled, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Disposition, Enqueued, JobStore, JobView,
+    ListQuery, LogLine, MAX_LOG_LINES, MAX_PAGE, Maintained, NewJob, Note, NoteKind, Page, QueueCounts, Reply, SettleReply,
+    Settled, Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
 };
 use parking_lot::Mutex;
 use redis::Value;
@@ -661,7 +661,8 @@ impl JobStore for RedisStore {
         if changed {
             self.link().subscribe(format!("{}v", of.prefix).into(), on);
             if on {
-                let call = Call::command(&[b"PUBLISH", format!("{}r", of.prefix).as_bytes()]).with(format!("E{}\0", self.shared.client));
+                let call =
+                    Call::command(&[b"PUBLISH", format!("{}r", of.prefix).as_bytes()]).with(format!("E{}\0", self.shared.client));
                 self.link().submit(call, None, Box::new(|_| {}));
             }
         }
