@@ -29,6 +29,12 @@ export declare class Session {
   shutdown(): void
 }
 
+/**
+ * Lets all threads out of the library that runs models, and nobody in: for the end of the process, which takes the library down.
+ * After two seconds it ends the process itself, with this status.
+ */
+export declare function leaveModels(status: number): void
+
 /** What a call answers: `error` and `value` are JSON. */
 export interface MemoryReply {
   error?: string

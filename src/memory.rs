@@ -136,6 +136,16 @@ impl Drop for Memory {
     }
 }
 
+/// Lets all threads out of the library that runs models, and nobody in: for the end of the process, which takes the library down.
+/// After two seconds it ends the process itself, with this status.
+#[napi]
+pub(crate) fn leave_models(status: i32) -> Result<()> {
+    guarded(|| {
+        master_agent_memory::embed::leave(status);
+        Ok(())
+    })
+}
+
 /// Does the work on our runtime, and resolves a promise with its outcome. It never rejects, also not when the work panics.
 fn promise<'env>(
     env: &'env Env,

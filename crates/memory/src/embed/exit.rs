@@ -1,5 +1,5 @@
-//! The end of the process: ONNX Runtime takes itself down when the process calls `exit`, whichever threads are inside of it.
-//! They are let out first, and nobody else in.
+//! The end of the process: ONNX Runtime takes itself down when the process calls `exit`, whichever threads are inside of it. They are
+//! let out first, and nobody else in: by JavaScript before it calls `exit`, where it can (`leave`), and else by `guard`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -32,8 +32,16 @@ impl Drop for Inside {
     }
 }
 
-/// Whether all are out.
-fn let_out() -> bool {
+/// To be called before the process calls `exit` with a status: waits until all threads are out. Those that are not in time would crash under
+/// what is taken down, so that the process then ends here. Nobody goes in any more.
+pub fn leave(status: i32) {
+    if !wait() {
+        end_here(status);
+    }
+}
+
+/// Whether all are out in time.
+fn wait() -> bool {
     ENDING.store(true, Ordering::SeqCst);
     let began = Instant::now();
     while INSIDE.load(Ordering::SeqCst) > 0 {
@@ -43,6 +51,18 @@ fn let_out() -> bool {
         std::thread::sleep(Duration::from_millis(1));
     }
     true
+}
+
+/// Ends the process without its exit handlers, where there is such an end.
+fn end_here(status: i32) {
+    #[cfg(unix)]
+    #[expect(unsafe_code, reason = "the one way to end without exit handlers")]
+    // SAFETY: it ends the process and touches nothing of it.
+    unsafe {
+        libc::_exit(status)
+    }
+    #[cfg(not(unix))]
+    let _ = status;
 }
 
 /// To be called after ONNX Runtime was loaded, has made a session and has run one: what was registered last runs first, and it registers
@@ -58,10 +78,10 @@ pub(super) fn guard() {
     }
 
     extern "C" fn end(status: c_int, _: *mut c_void) {
-        if !let_out() {
-            // What is taken down under a thread that is inside crashes: the rest of the end is left out, the status stays.
-            // SAFETY: it ends the process and touches nothing of it.
-            unsafe { libc::_exit(status) }
+        ENDING.store(true, Ordering::SeqCst);
+        if INSIDE.load(Ordering::SeqCst) > 0 {
+            // Parts of the library may be taken down already.
+            end_here(status);
         }
     }
 
@@ -71,12 +91,12 @@ pub(super) fn guard() {
     }
 }
 
-/// As above; where the status is not told, who is not out in time may crash.
+/// As above; where the status is not told, the threads are waited for.
 #[cfg(all(unix, not(all(target_os = "linux", target_env = "gnu"))))]
 #[expect(unsafe_code, reason = "the one way to be called before the destructors of a library")]
 pub(super) fn guard() {
     extern "C" fn end() {
-        let_out();
+        wait();
     }
 
     // SAFETY: as above.
@@ -86,6 +106,4 @@ pub(super) fn guard() {
 }
 
 #[cfg(not(unix))]
-pub(super) fn guard() {
-    let _: fn() -> bool = let_out;
-}
+pub(super) fn guard() {}

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use master_agent_core::ErrorCode;
 use tokenizers::Tokenizer;
 
+pub use exit::leave;
 pub use options::{ModelOptions, ModelSource, OnProgress, Progress};
 pub use rerank::Reranker;
 pub use runtime::FILE_NAME as RUNTIME_FILE_NAME;
