@@ -837,4 +837,3 @@ module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __n
 module.exports = nativeBinding
 module.exports.Memory = nativeBinding.Memory
 module.exports.Session = nativeBinding.Session
-module.exports.leaveModels = nativeBinding.leaveModels

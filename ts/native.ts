@@ -134,9 +134,11 @@ export type OpenMemory = (options: string, onEvent: (event: string) => void) => 
 
 interface Addon {
   Session: new (options: SessionOptions, wake: () => void) => Session;
-  /** Lets all threads out of the library that runs models, for the end of the process, which it ends itself if that takes too long. */
-  leaveModels(status: number): void;
-  Memory: new (options: string, onEvent: (event: string) => void) => NativeMemory;
+  Memory: {
+    new (options: string, onEvent: (event: string) => void): NativeMemory;
+    /** Lets all threads out of the library that runs models, for the end of the process, which it ends itself if that takes too long. */
+    leaveModels(status: number): void;
+  };
 }
 
 let addon: Addon | undefined;
@@ -171,8 +173,8 @@ export function openMemory(options: string, onEvent: (event: string) => void): N
   addon ??= load();
   if (isMainThread && !leaving) {
     leaving = true;
-    const { leaveModels } = addon;
-    process.once("exit", (code) => leaveModels(code));
+    const { Memory } = addon;
+    process.once("exit", (code) => Memory.leaveModels(code));
   }
   return new addon.Memory(options, onEvent);
 }
