@@ -19,9 +19,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+    pub(crate) fn start(shared: Arc<Shared>, reading: Sender<()>) -> std::io::Result<Self> {
         let (send, jobs) = channel::<Job>();
         std::thread::Builder::new().name("master-agent-reader".into()).spawn(move || {
+            // Dropped after the connection: whoever waits for that may remove the folder.
+            let _reading = reading;
             let mut open: Option<Connection> = None;
             for job in jobs {
                 if open.is_some() && !shared.file_is_in_place() {

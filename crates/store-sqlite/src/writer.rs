@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -83,12 +84,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(shared: Arc<Shared>, durability: Durability) -> std::io::Result<Arc<Self>> {
+    /// The thread ends after the one that reads, which lets go of its end of `reading`: the last to leave tidies the files.
+    pub(crate) fn start(shared: Arc<Shared>, durability: Durability, reading: Receiver<()>) -> std::io::Result<Arc<Self>> {
         let writer = Arc::new(Self { queue: Mutex::default(), wake: Condvar::new(), thread: OnceLock::new() });
         let handle = Arc::clone(&writer);
         let thread = std::thread::Builder::new()
             .name("master-agent-writer".into())
-            .spawn(move || Thread { writer: handle, shared, durability, open: None }.run())?;
+            .spawn(move || Thread { writer: handle, shared, durability, open: None, reading }.run())?;
         let _ = writer.thread.set(thread.thread().id());
         Ok(writer)
     }
@@ -207,6 +209,7 @@ struct Thread {
     shared: Arc<Shared>,
     durability: Durability,
     open: Option<Open>,
+    reading: Receiver<()>,
 }
 
 impl Thread {
@@ -214,6 +217,8 @@ impl Thread {
         while let Some(first) = self.writer.next() {
             self.serve(first);
         }
+        // Nobody sends: this waits until the other end is gone.
+        let _ = self.reading.recv();
         self.open = None;
         self.shared.closed();
     }
