@@ -3,7 +3,7 @@
 
 use std::sync::mpsc::channel;
 
-use master_agent_store::{JobStore, call};
+use master_agent_store::{Control, JobStore, call};
 use master_agent_store_sqlite::{Durability, SqliteStore};
 
 #[test]
@@ -25,4 +25,22 @@ fn a_closed_store_has_let_go_of_its_files_also_those_of_a_read_under_way() {
         // Read, or refused because the store was closed.
         let _ = answered.recv().unwrap();
     }
+}
+
+#[test]
+fn stores_that_come_and_go_on_one_file_do_not_shut_each_other_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let place = folder.path().join("store");
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let store = SqliteStore::open(&place, Durability::Process).unwrap();
+                    call(|reply| store.control("queue".into(), Control::Pause, 1, reply))
+                        .unwrap_or_else(|error| panic!("store {number}, round {round}: {error}"));
+                    call(|reply| store.close(reply)).unwrap();
+                }
+            });
+        }
+    });
 }
