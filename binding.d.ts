@@ -15,6 +15,11 @@ export declare class Memory {
   call(request: string, vectors?: Float32Array | undefined | null): Promise<MemoryReply>
   /** Lets calls that are under way end, and lets go of all files. */
   close(): Promise<MemoryReply>
+  /**
+   * Lets all threads out of the library that runs models, and nobody in: for the end of the process, which takes the library down.
+   * After two seconds it ends the process itself, with this status.
+   */
+  static leaveModels(status: number): void
 }
 
 export declare class Session {

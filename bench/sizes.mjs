@@ -20,11 +20,14 @@ export function sections(file) {
 }
 
 /** The crate of a demangled name; what is not Rust is `C and C++`. */
-function crateOf(name, mangled) {
+export function crateOf(name, mangled) {
   if (!/^_(R|ZN)/.test(mangled)) return "C and C++";
-  // `<a::B as c::D>::e` is of the crate a, `<&mut [a::B] as …>` too.
-  const crate = /^[<&*[({\s]*(?:(?:mut|dyn|const|unsafe|impl|fn|extern|"C")[\s(&*[<]+)*([A-Za-z_]\w*)/.exec(name)?.[1];
-  return crate ?? "other";
+  // What drops a value, or calls a closure, belongs to the crate of that value.
+  const own = name.replace(/^core::ptr::drop_(?:in_place|glue)</, "<");
+  // `<a::B as c::D>::e` is of the crate a, `<&mut [a::B] as …>` too; `<T as c::D>::e` and `<(C0,C1) as c::D>::e` are of c.
+  const type = /^[<&*[({\s]*(?:(?:mut|dyn|const|unsafe|impl|fn|extern|"C")[\s(&*[<]+)*([A-Za-z_]\w*)/.exec(own)?.[1];
+  if (type === undefined || !/^(?:[A-Z]\d*|[iuf]\d+|[iu]size|bool|char|str)$/.test(type)) return type ?? "other";
+  return /^[^:]*? as ([a-z_]\w*)::/.exec(own)?.[1] ?? type;
 }
 
 /** Bytes of code by crate. */

@@ -7,7 +7,7 @@
 //
 //   node scripts/build.mjs                the everyday profile
 //   node scripts/build.mjs --release      what is published and benchmarked
-//   node scripts/build.mjs --release --target <triple> [--cross-compile | --use-napi-cross]   for another platform: the addon only
+//   node scripts/build.mjs --release --target <triple> [--cross-compile]   for another platform: the addon only
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
@@ -267,7 +267,6 @@ if (isMain(import.meta.url)) {
       release: { type: "boolean", default: false },
       target: { type: "string" },
       "cross-compile": { type: "boolean", default: false },
-      "use-napi-cross": { type: "boolean", default: false },
     },
   });
   await setup();
@@ -275,7 +274,6 @@ if (isMain(import.meta.url)) {
   const extra = [
     ...(values.target ? ["--target", values.target] : []),
     ...(values["cross-compile"] ? ["--cross-compile"] : []),
-    ...(values["use-napi-cross"] ? ["--use-napi-cross"] : []),
   ];
   const built = extra.length > 0 ? await buildAddon({ profile, extra }) : await build({ profile });
   if (!built) fail("The build failed: see above.");

@@ -123,6 +123,16 @@ impl Memory {
         })
     }
 
+    /// Lets all threads out of the library that runs models, and nobody in: for the end of the process, which takes the library down.
+    /// After two seconds it ends the process itself, with this status.
+    #[napi]
+    pub fn leave_models(status: i32) -> Result<()> {
+        guarded(|| {
+            master_agent_memory::embed::leave(status);
+            Ok(())
+        })
+    }
+
     fn held(&self) -> Result<Arc<master_agent_memory::Memory>> {
         self.inner.clone().ok_or_else(|| throw(&Fault::new(ErrorCode::Closed, "the memory is gone")))
     }

@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { isMainThread } from "node:worker_threads";
 import { MasterAgentError, type NativeError } from "./errors";
 
 /** How a session of the addon is opened. */
@@ -138,11 +139,17 @@ export type OpenMemory = (options: string, onEvent: (event: string) => void) => 
 
 interface Addon {
   Session: new (options: SessionOptions, wake: () => void) => Session;
-  Memory: new (options: string, onEvent: (event: string) => void) => NativeMemory;
+  Memory: {
+    new (options: string, onEvent: (event: string) => void): NativeMemory;
+    /** Lets all threads out of the library that runs models, for the end of the process, which it ends itself if that takes too long. */
+    leaveModels(status: number): void;
+  };
 }
 
 let addon: Addon | undefined;
 let override: OpenSession | undefined;
+/** Whether models are left before the process ends. */
+let leaving = false;
 let memoryOverride: OpenMemory | undefined;
 
 /** Opens a session of the addon, which is loaded at the first call. */
@@ -169,6 +176,11 @@ export function openMemory(options: string, onEvent: (event: string) => void): N
     return memoryOverride(options, onEvent);
   }
   addon ??= load();
+  if (isMainThread && !leaving) {
+    leaving = true;
+    const { Memory } = addon;
+    process.once("exit", (code) => Memory.leaveModels(code));
+  }
   return new addon.Memory(options, onEvent);
 }
 

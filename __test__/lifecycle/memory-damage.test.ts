@@ -132,7 +132,7 @@ const SOURCE = `
   }
 `;
 
-test("a table with a damaged file", { timeout: 20 * PATIENCE }, async (t) => {
+test("a table with a damaged file", { timeout: size(20, 70) * PATIENCE }, async (t) => {
   const above = folderFor(t);
   const whole = join(above, "whole");
   {
@@ -166,7 +166,7 @@ test("a table with a damaged file", { timeout: 20 * PATIENCE }, async (t) => {
   });
   const last: string[] = [];
   const end = await script(t, SOURCE, [words, DOCUMENTS, copies, BULK], {
-    limit: 15 * PATIENCE,
+    limit: size(15, 60) * PATIENCE,
     onLine: (line) => last.push(line),
   }).catch((error: Error) => {
     throw new Error(`${last.at(-1)}: ${error.message.slice(0, 500)}`);

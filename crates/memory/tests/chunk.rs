@@ -15,7 +15,8 @@ use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 fn tokenizer() -> &'static Tokenizer {
     static TOKENIZER: OnceLock<Tokenizer> = OnceLock::new();
     TOKENIZER.get_or_init(|| {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../npm/model-all-minilm-l6-v2/tokenizer.json");
+        let file =
+            Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../npm/model-all-minilm-l6-v2/tokenizer.json");
         let mut tokenizer = Tokenizer::from_file(file).unwrap();
         tokenizer.with_padding(None).with_truncation(None).unwrap();
         tokenizer

@@ -9,11 +9,11 @@ use master_agent_memory::embed::{Embedder, ModelOptions, ModelSource, RUNTIME_FI
 use sha2::{Digest, Sha256};
 
 fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../..")
 }
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/embed").join(name)
+    PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/embed").join(name)
 }
 
 fn options(source: ModelSource) -> ModelOptions {
@@ -432,6 +432,7 @@ fn the_runtime_keeps_to_itself() {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child_keeps_to_itself", "--ignored", "--nocapture"]).env_clear();
+    command.env("CARGO_MANIFEST_DIR", std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
     command.envs(["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "TMPDIR"].map(|name| (name, home.path())));
     assert_success(&command.current_dir(home.path()).output().unwrap());
     let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path()).collect();

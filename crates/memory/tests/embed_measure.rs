@@ -32,7 +32,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[test]
 #[ignore = "prints figures"]
 fn measure() {
-    let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let repository = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../..");
     let folder = std::env::var_os("EMBED_MODEL").map_or_else(|| repository.join("npm/model-all-minilm-l6-v2"), PathBuf::from);
     let threads: usize = std::env::var("EMBED_THREADS").ok().and_then(|count| count.parse().ok()).unwrap_or(2);
     let options = || ModelOptions {

@@ -1,7 +1,7 @@
 //! One engine per store and process: the timer, the ears on the store, and the waits.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use master_agent_core::{Clock, ErrorCode, JobId, JobRef, Millis, Random};
@@ -30,23 +30,43 @@ pub struct Engine {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) timer: Arc<Timer>,
     hubs: Mutex<HashMap<Arc<str>, Arc<Hub>>>,
-    maintenance: Mutex<Maintenance>,
+    maintenance: Mutex<Due>,
+    poll_waits_at: Mutex<Millis>,
     state: OnceLock<Arc<dyn StateStore>>,
-    sweeping: Mutex<Sweeping>,
+    sweeping: Mutex<Due>,
     next_session: AtomicU64,
     // Sessions that have not been closed; `None` once the last of them was.
     open_sessions: Mutex<Option<usize>>,
 }
 
-struct Maintenance {
+/// Work of the store that comes again, one at a time.
+struct Due {
     at: Millis,
     under_way: bool,
-    poll_waits_at: Millis,
 }
 
-struct Sweeping {
-    at: Millis,
-    under_way: bool,
+impl Due {
+    const AT_ONCE: Self = Self { at: Millis::MIN, under_way: false };
+
+    /// Begins the work if it is due, or answers when to look again.
+    fn begin(&mut self, now: Millis) -> Result<(), Millis> {
+        if self.under_way {
+            return Err(Millis::MAX);
+        }
+        if now < self.at {
+            return Err(self.at);
+        }
+        self.under_way = true;
+        Ok(())
+    }
+
+    fn no_later(&mut self, than: Millis) {
+        self.at = self.at.min(than);
+    }
+
+    fn end(&mut self, next: Millis) {
+        *self = Self { at: next, under_way: false };
+    }
 }
 
 /// What the sessions of one queue share.
@@ -56,8 +76,6 @@ pub(crate) struct Hub {
     sessions: Mutex<Vec<Weak<Session>>>,
     /// Sessions that want events.
     pub(crate) listening: AtomicUsize,
-    /// The store was told that somebody waits.
-    awaited: AtomicBool,
 }
 
 impl Hub {
@@ -85,9 +103,10 @@ impl Engine {
             random,
             timer: Timer::new(),
             hubs: Mutex::default(),
-            maintenance: Mutex::new(Maintenance { at: Millis::MIN, under_way: false, poll_waits_at: Millis::MIN }),
+            maintenance: Mutex::new(Due::AT_ONCE),
+            poll_waits_at: Mutex::new(Millis::MIN),
             state: OnceLock::new(),
-            sweeping: Mutex::new(Sweeping { at: Millis::MIN, under_way: false }),
+            sweeping: Mutex::new(Due::AT_ONCE),
             next_session: AtomicU64::new(1),
             open_sessions: Mutex::new(Some(0)),
         });
@@ -158,7 +177,6 @@ impl Engine {
                 waits: Mutex::default(),
                 sessions: Mutex::default(),
                 listening: AtomicUsize::new(0),
-                awaited: AtomicBool::new(false),
             })
         });
         Arc::clone(hub)
@@ -192,12 +210,12 @@ impl Engine {
         let waited: Vec<&Arc<Hub>> = hubs.iter().filter(|hub| !hub.waits.lock().is_empty()).collect();
         if !waited.is_empty() {
             let due = {
-                let mut maintenance = self.maintenance.lock();
-                let due = now >= maintenance.poll_waits_at;
+                let mut at = self.poll_waits_at.lock();
+                let due = now >= *at;
                 if due {
-                    maintenance.poll_waits_at = now + POLL_WAITS;
+                    *at = now + POLL_WAITS;
                 }
-                next = next.min(maintenance.poll_waits_at);
+                next = next.min(*at);
                 due
             };
             if due {
@@ -207,8 +225,8 @@ impl Engine {
             }
         }
         for hub in &hubs {
-            if hub.awaited.load(Ordering::Acquire) && hub.waits.lock().is_empty() {
-                hub.awaited.store(false, Ordering::Release);
+            let mut waits = hub.waits.lock();
+            if waits.is_empty() && std::mem::take(&mut waits.announced) {
                 self.store.await_ends(&hub.queue, false);
             }
         }
@@ -217,15 +235,8 @@ impl Engine {
 
     /// Starts a maintenance if one is due and answers when the next is.
     fn maintain(self: &Arc<Self>, now: Millis) -> Millis {
-        {
-            let mut maintenance = self.maintenance.lock();
-            if maintenance.under_way {
-                return Millis::MAX;
-            }
-            if now < maintenance.at {
-                return maintenance.at;
-            }
-            maintenance.under_way = true;
+        if let Err(later) = self.maintenance.lock().begin(now) {
+            return later;
         }
         let engine = Arc::clone(self);
         self.store.maintain(now, Box::new(move |outcome| engine.maintained(now, outcome)));
@@ -234,12 +245,8 @@ impl Engine {
 
     fn maintained(self: &Arc<Self>, now: Millis, outcome: Result<Maintained, StoreError>) {
         let done = outcome.unwrap_or_default();
-        {
-            let mut maintenance = self.maintenance.lock();
-            maintenance.under_way = false;
-            let next = now + self.store.maintain_every();
-            maintenance.at = done.next_due.map_or(next, |due| due.clamp(now + 1, next));
-        }
+        let next = now + self.store.maintain_every();
+        self.maintenance.lock().end(done.next_due.map_or(next, |due| due.clamp(now + 1, next)));
         for (queue, job) in done.dead {
             self.ended(&queue, &[job]);
             if let Some(hub) = self.find_hub(&queue) {
@@ -252,15 +259,8 @@ impl Engine {
     /// Starts a sweep if one is due and answers when the next is.
     fn sweep_state(self: &Arc<Self>, now: Millis) -> Millis {
         let Some(state) = self.state.get() else { return Millis::MAX };
-        {
-            let mut sweeping = self.sweeping.lock();
-            if sweeping.under_way {
-                return Millis::MAX;
-            }
-            if now < sweeping.at {
-                return sweeping.at;
-            }
-            sweeping.under_way = true;
+        if let Err(later) = self.sweeping.lock().begin(now) {
+            return later;
         }
         let engine = Arc::clone(self);
         let reply: Reply<Swept> = Box::new(move |outcome| {
@@ -268,7 +268,7 @@ impl Engine {
             let swept = outcome.unwrap_or_default();
             let latest = now + SWEEP_LATEST;
             let next = swept.next.map_or(latest, |next| next.clamp(now + SWEEP_SOONEST, latest));
-            *engine.sweeping.lock() = Sweeping { at: if swept.more { now } else { next }, under_way: false };
+            engine.sweeping.lock().end(if swept.more { now } else { next });
             engine.timer.poke();
         });
         state.sweep(now, SWEEP_SLICE, reply);
@@ -292,11 +292,11 @@ impl Engine {
     /// Registers a wait. It is answered when the job ends or is found to have ended or gone.
     pub(crate) fn wait(self: &Arc<Self>, hub: &Arc<Hub>, job: JobId, mut waiter: Waiter) {
         waiter.seen |= hub.is_running(job);
-        if !hub.awaited.swap(true, Ordering::AcqRel) {
-            self.store.await_ends(&hub.queue, true);
-        }
         {
             let mut waits = hub.waits.lock();
+            if !std::mem::replace(&mut waits.announced, true) {
+                self.store.await_ends(&hub.queue, true);
+            }
             waits.add(job, waiter);
             self.timer.at(self.clock.now() + POLL_WAITS);
         }
@@ -460,10 +460,7 @@ impl StoreListener for Engine {
     }
 
     fn due(&self, due: Millis) {
-        {
-            let mut maintenance = self.maintenance.lock();
-            maintenance.at = maintenance.at.min(due);
-        }
+        self.maintenance.lock().no_later(due);
         self.timer.at(due);
     }
 
@@ -481,7 +478,7 @@ impl StoreListener for Engine {
         };
         if waited {
             // The timer thread has the engine in an `Arc`, which looking up needs.
-            self.maintenance.lock().poll_waits_at = Millis::MIN;
+            *self.poll_waits_at.lock() = Millis::MIN;
             self.timer.poke();
         }
     }
@@ -503,13 +500,10 @@ impl StoreListener for Engine {
                 session.foreign(now);
             }
         }
-        {
-            let mut maintenance = self.maintenance.lock();
-            // Another process may have added a delayed job, or died.
-            maintenance.at = maintenance.at.min(now);
-            if waited {
-                maintenance.poll_waits_at = Millis::MIN;
-            }
+        // Another process may have added a delayed job, or died.
+        self.maintenance.lock().no_later(now);
+        if waited {
+            *self.poll_waits_at.lock() = Millis::MIN;
         }
         self.timer.poke();
     }

@@ -30,6 +30,8 @@ pub(crate) const SLICE: usize = 1_000;
 
 #[derive(Default)]
 pub(crate) struct Waits {
+    /// The store was told that somebody waits.
+    pub(crate) announced: bool,
     by_job: HashMap<JobId, Vec<Waiter>>,
     by_request: HashMap<(u64, u32), JobId>,
     /// Jobs whose turn it is to be looked up: the new ones first, then all in turn.

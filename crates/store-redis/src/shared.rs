@@ -283,34 +283,30 @@ impl Shared {
     }
 
     pub(crate) fn await_ends(&self, name: &Arc<str>, on: bool) {
-        let queue = self.queue(name);
-        let begin = {
-            let mut ends = self.ends.lock();
-            match ends.queues.get_mut(name) {
-                Some(waited) => {
-                    *waited = on;
-                    false
-                }
-                None if on => ends.queues.insert(Arc::clone(name), true).is_none(),
-                None => false,
+        // Orders are given under the lock: two at once must not come in another order than they were noted.
+        let mut ends = self.ends.lock();
+        match ends.queues.get_mut(name) {
+            Some(waited) => *waited = on,
+            None if on => {
+                ends.queues.insert(Arc::clone(name), true);
+                self.link().subscribe(self.ends_channel(name), true);
             }
-        };
-        if begin {
-            self.link().subscribe(format!("{}e", queue.prefix).into(), true);
+            None => {}
         }
     }
 
     /// Stops listening to the ends of queues where nobody waits any more.
     pub(crate) fn tidy_ends(&self) {
-        let over: Vec<Arc<str>> = {
-            let mut ends = self.ends.lock();
-            let over = ends.queues.iter().filter(|(_, waited)| !**waited).map(|(name, _)| Arc::clone(name)).collect();
-            ends.queues.retain(|_, waited| *waited);
-            over
-        };
-        for name in over {
-            self.link().subscribe(format!("{}e", self.queue(&name).prefix).into(), false);
-        }
+        self.ends.lock().queues.retain(|name, waited| {
+            if !*waited {
+                self.link().subscribe(self.ends_channel(name), false);
+            }
+            *waited
+        });
+    }
+
+    fn ends_channel(&self, name: &Arc<str>) -> Vec<u8> {
+        format!("{}e", self.queue(name).prefix).into()
     }
 
     pub(crate) fn next_call(&self) -> i64 {

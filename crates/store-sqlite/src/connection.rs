@@ -34,25 +34,79 @@ const WAL_LIMIT_BYTES: i64 = 64 << 20;
 /// KiB of page cache of the writer: the head and the tail of every hot table fit many times over.
 const CACHE_KIB: i64 = 32_768;
 
+/// How often a file that is replaced while it is being opened is opened again.
+const OPEN_TRIES: u32 = 10;
+
+/// A connection, and which file it leads to.
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    identity: FileIdentity,
+}
+
+impl Opened {
+    /// Whether the path still leads to the file that was opened.
+    pub(crate) fn is_in_place(&self, path: &Path) -> bool {
+        FileIdentity::of(path).is_some_and(|now| now == self.identity)
+    }
+}
+
 /// Opens the file for writing, makes it if it is missing and brings it to the current version.
-pub(crate) fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
+pub(crate) fn open_writer(path: &Path, durability: Durability) -> Result<Opened> {
     let place = || path.display().to_string();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| folder_error(folder, &error))?;
     }
     let existed = path.exists();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| match from_sql(&error, path) {
-        StoreError::Open { .. } if existed || folder_is_read_only(path) => {
-            StoreError::ReadOnly { place: place(), cause: error.to_string() }
+    let connect = || {
+        Connection::open_with_flags(path, flags).map_err(|error| match from_sql(&error, path) {
+            StoreError::Open { .. } if existed || folder_is_read_only(path) => {
+                StoreError::ReadOnly { place: place(), cause: error.to_string() }
+            }
+            other => other,
+        })
+    };
+    identified(path, connect, |connection| set_up_writer(connection, path, durability))
+}
+
+/// Opens the file for reading only; it must exist.
+pub(crate) fn open_reader(path: &Path) -> Result<Opened> {
+    // Not opened read-only: a reader of a WAL file takes part in its shared memory.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connect = || Connection::open_with_flags(path, flags).map_err(|error| from_sql(&error, path));
+    identified(path, connect, |connection| set_up_reader(connection, path))
+}
+
+/// SQLite does not tell which file it opened: it is the one of the path where the path led to it before and after.
+fn identified(
+    path: &Path,
+    connect: impl Fn() -> Result<Connection>,
+    set_up: impl Fn(&mut Connection) -> Result<()>,
+) -> Result<Opened> {
+    for _ in 0..OPEN_TRIES {
+        if !path.exists() {
+            // Makes an empty file: until it is set up, nothing is locked or written.
+            drop(connect()?);
         }
-        other => other,
-    })?;
+        let before = FileIdentity::of(path);
+        let mut connection = connect()?;
+        set_up(&mut connection)?;
+        if let (Some(identity), Some(after)) = (before, FileIdentity::of(path))
+            && identity == after
+        {
+            return Ok(Opened { connection, identity });
+        }
+    }
+    Err(StoreError::Open { place: path.display().to_string(), cause: "it is replaced again and again by another program".into() })
+}
+
+fn set_up_writer(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
+    let place = || path.display().to_string();
     let sql = |error: rusqlite::Error| from_sql(&error, path);
     connection.busy_handler(Some(wait_for_lock)).map_err(sql)?;
     connection.set_prepared_statement_cache_capacity(128);
-    keep_plans(&connection).map_err(sql)?;
-    let version = check_version(&connection, path)?;
+    keep_plans(connection).map_err(sql)?;
+    let version = check_version(connection, path)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sql)?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(StoreError::ReadOnly { place: place(), cause: format!("journal mode is {mode}, not WAL") });
@@ -72,22 +126,17 @@ pub(crate) fn open_writer(path: &Path, durability: Durability) -> Result<Connect
         ))
         .map_err(sql)?;
     if version < supported() {
-        migrate(&mut connection, path)?;
+        migrate(connection, path)?;
     }
-    Ok(connection)
+    Ok(())
 }
 
-/// Opens the file for reading only; it must exist.
-pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
-    // Not opened read-only: a reader of a WAL file takes part in its shared memory.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+fn set_up_reader(connection: &mut Connection, path: &Path) -> Result<()> {
     let sql = |error: rusqlite::Error| from_sql(&error, path);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_handler(Some(wait_for_lock)).map_err(sql)?;
     connection.set_prepared_statement_cache_capacity(64);
-    keep_plans(&connection).map_err(sql)?;
-    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192;").map_err(sql)?;
-    Ok(connection)
+    keep_plans(connection).map_err(sql)?;
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8192;").map_err(sql)
 }
 
 /// Plans do not depend on bound values. Without this, SQLite prepares a statement anew whenever its LIMIT is another number.
@@ -147,4 +196,68 @@ fn wait_for_lock(tries: i32) -> bool {
     }
     std::thread::sleep(Duration::from_micros(if tries < FIRST { 50 } else { 500 }));
     true
+}
+
+#[derive(PartialEq, Eq)]
+struct FileIdentity(u64, u64);
+
+impl FileIdentity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(path).ok().map(|meta| Self(meta.dev(), meta.ino()))
+    }
+
+    /// Windows does not let an open file be removed.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Option<Self> {
+        path.exists().then_some(Self(0, 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn connect(path: &Path) -> Result<Connection> {
+        Connection::open(path).map_err(|error| from_sql(&error, path))
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_opened_is_opened_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let opened = Cell::new(0);
+        let set_up = |connection: &mut Connection| {
+            set_up_writer(connection, &path, Durability::Process)?;
+            opened.set(opened.get() + 1);
+            if opened.get() == 1 {
+                std::fs::rename(&path, folder.path().join("away")).expect("renamed");
+                connect(&path)?;
+            }
+            Ok(())
+        };
+        let file = identified(&path, || connect(&path), set_up).expect("it opens");
+        assert_eq!(opened.get(), 2);
+        assert!(file.is_in_place(&path));
+        std::fs::remove_file(&path).expect("removed");
+        assert!(!file.is_in_place(&path));
+    }
+
+    #[test]
+    fn a_file_that_is_always_replaced_is_told() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state.db");
+        let refused = identified(
+            &path,
+            || connect(&path),
+            |_| {
+                std::fs::remove_file(&path).expect("removed");
+                Ok(())
+            },
+        );
+        assert!(matches!(refused, Err(StoreError::Open { .. })));
+    }
 }

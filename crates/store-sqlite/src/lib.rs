@@ -51,8 +51,9 @@ impl SqliteStore {
     pub fn new(folder: &Path, durability: Durability) -> std::io::Result<Arc<Self>> {
         let path: PathBuf = folder.join(FILE_NAME);
         let shared = Shared::new(path);
-        let writer = Writer::start(Arc::clone(&shared), durability)?;
-        let reader = Arc::new(Reader::start(Arc::clone(&shared))?);
+        let (reading, read) = std::sync::mpsc::channel();
+        let writer = Writer::start(Arc::clone(&shared), durability, read)?;
+        let reader = Arc::new(Reader::start(Arc::clone(&shared), reading)?);
         shared.watchers().set_reader(&reader);
         let (opened, events_seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(-1)));
         Ok(Arc::new(Self { shared, writer, reader, opened, events_seen }))

@@ -7,7 +7,7 @@ use master_agent_store::{Reply, StoreError};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
-use crate::connection::open_reader;
+use crate::connection::{Opened, open_reader};
 use crate::error::{Failure, Result};
 use crate::shared::Shared;
 
@@ -19,25 +19,25 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+    pub(crate) fn start(shared: Arc<Shared>, reading: Sender<()>) -> std::io::Result<Self> {
         let (send, jobs) = channel::<Job>();
         std::thread::Builder::new().name("master-agent-reader".into()).spawn(move || {
-            let mut open: Option<Connection> = None;
+            // Dropped after the connection: whoever waits for that may remove the folder.
+            let _reading = reading;
+            let mut open: Option<Opened> = None;
             for job in jobs {
-                if open.is_some() && !shared.file_is_in_place() {
-                    open = None;
-                }
+                open.take_if(|open| !open.is_in_place(shared.path()));
                 if open.is_none() {
                     match open_reader(shared.path()) {
-                        Ok(connection) => open = Some(connection),
+                        Ok(opened) => open = Some(opened),
                         Err(error) => {
                             job(Err(error));
                             continue;
                         }
                     }
                 }
-                if let Some(connection) = &open {
-                    job(Ok(connection));
+                if let Some(open) = &open {
+                    job(Ok(&open.connection));
                 }
             }
         })?;

@@ -17,7 +17,6 @@ pub(crate) struct Shared {
     listener: RwLock<Option<Weak<dyn StoreListener>>>,
     peers: RwLock<Option<Peers>>,
     watchers: Watchers,
-    identity: Mutex<Option<FileIdentity>>,
     // Queues that other processes listen to, as of the last maintenance.
     heard: RwLock<HashSet<String>>,
     closed: Mutex<bool>,
@@ -31,7 +30,6 @@ impl Shared {
             listener: RwLock::new(None),
             peers: RwLock::new(None),
             watchers: Watchers::default(),
-            identity: Mutex::new(None),
             heard: RwLock::default(),
             closed: Mutex::new(false),
             on_closed: Condvar::new(),
@@ -65,7 +63,6 @@ impl Shared {
 
     /// The file was opened: joins the processes that use it.
     pub(crate) fn opened(self: &Arc<Self>) -> Result<()> {
-        *self.identity.lock() = FileIdentity::of(&self.path);
         let mut peers = self.peers.write();
         // Joined again where the folder was removed and made anew.
         if peers.as_ref().is_none_or(|peers| !peers.is_in_place()) {
@@ -73,10 +70,6 @@ impl Shared {
             *peers = Some(Peers::join(self).map_err(|error| folder_error(&self.path.with_file_name("wake"), &error))?);
         }
         Ok(())
-    }
-
-    pub(crate) fn file_is_in_place(&self) -> bool {
-        FileIdentity::of(&self.path).is_some_and(|now| self.identity.lock().as_ref().is_none_or(|then| *then == now))
     }
 
     pub(crate) fn committed(&self) {
@@ -127,23 +120,5 @@ impl Shared {
         while !*closed {
             self.on_closed.wait(&mut closed);
         }
-    }
-}
-
-/// Tells whether a path still leads to the file that was opened.
-#[derive(PartialEq, Eq)]
-struct FileIdentity(u64, u64);
-
-impl FileIdentity {
-    #[cfg(unix)]
-    fn of(path: &Path) -> Option<Self> {
-        use std::os::unix::fs::MetadataExt;
-        std::fs::metadata(path).ok().map(|meta| Self(meta.dev(), meta.ino()))
-    }
-
-    /// Windows does not let an open file be removed.
-    #[cfg(not(unix))]
-    fn of(path: &Path) -> Option<Self> {
-        path.exists().then_some(Self(0, 0))
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use master_agent_store::{Reply, StoreError};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
-use crate::connection::{self, Durability};
+use crate::connection::{self, Durability, Opened};
 use crate::error::{Failure, Result};
 use crate::shared::Shared;
 use crate::tx::{Cache, Tx};
@@ -83,12 +84,13 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(shared: Arc<Shared>, durability: Durability) -> std::io::Result<Arc<Self>> {
+    /// The thread ends after the one that reads, which lets go of its end of `reading`: the last to leave tidies the files.
+    pub(crate) fn start(shared: Arc<Shared>, durability: Durability, reading: Receiver<()>) -> std::io::Result<Arc<Self>> {
         let writer = Arc::new(Self { queue: Mutex::default(), wake: Condvar::new(), thread: OnceLock::new() });
         let handle = Arc::clone(&writer);
         let thread = std::thread::Builder::new()
             .name("master-agent-writer".into())
-            .spawn(move || Thread { writer: handle, shared, durability, open: None }.run())?;
+            .spawn(move || Thread { writer: handle, shared, durability, open: None, reading }.run())?;
         let _ = writer.thread.set(thread.thread().id());
         Ok(writer)
     }
@@ -196,7 +198,7 @@ impl Drop for Transaction<'_> {
 }
 
 struct Open {
-    connection: Connection,
+    file: Opened,
     cache: Cache,
     checked: Instant,
     held_since: Option<Instant>,
@@ -207,6 +209,7 @@ struct Thread {
     shared: Arc<Shared>,
     durability: Durability,
     open: Option<Open>,
+    reading: Receiver<()>,
 }
 
 impl Thread {
@@ -214,6 +217,8 @@ impl Thread {
         while let Some(first) = self.writer.next() {
             self.serve(first);
         }
+        // Nobody sends: this waits until the other end is gone.
+        let _ = self.reading.recv();
         self.open = None;
         self.shared.closed();
     }
@@ -292,9 +297,9 @@ impl Thread {
         let shared = Arc::clone(&self.shared);
         let open = self.opened()?;
         let outcome = (|| {
-            let transaction = Transaction::begin(&open.connection)?;
-            open.cache.refresh(&open.connection)?;
-            let mut tx = Tx::new(&open.connection, &mut open.cache, &shared);
+            let transaction = Transaction::begin(&open.file.connection)?;
+            open.cache.refresh(&open.file.connection)?;
+            let mut tx = Tx::new(&open.file.connection, &mut open.cache, &shared);
             // A panic in an operation is a defect, and must not take the writer with it.
             std::panic::catch_unwind(AssertUnwindSafe(|| work(&mut tx))).unwrap_or_else(|_| {
                 let cause = "an operation panicked; this is a defect of master-agent".into();
@@ -320,20 +325,18 @@ impl Thread {
     }
 
     fn opened(&mut self) -> Result<&mut Open> {
-        if self.open.as_ref().is_some_and(|open| open.checked.elapsed() > CHECK_FILE) {
-            if self.shared.file_is_in_place() {
-                if let Some(open) = self.open.as_mut() {
-                    open.checked = Instant::now();
-                }
+        if let Some(open) = self.open.as_mut().filter(|open| open.checked.elapsed() > CHECK_FILE) {
+            if open.file.is_in_place(self.shared.path()) {
+                open.checked = Instant::now();
             } else {
                 // What is written to a removed file is lost, so it is opened (made) anew.
                 self.open = None;
             }
         }
         if self.open.is_none() {
-            let connection = connection::open_writer(self.shared.path(), self.durability)?;
+            let file = connection::open_writer(self.shared.path(), self.durability)?;
             self.shared.opened()?;
-            self.open = Some(Open { connection, cache: Cache::default(), checked: Instant::now(), held_since: None });
+            self.open = Some(Open { file, cache: Cache::default(), checked: Instant::now(), held_since: None });
         }
         self.open.as_mut().ok_or(StoreError::Closed)
     }

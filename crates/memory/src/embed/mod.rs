@@ -25,6 +25,7 @@ use std::sync::Arc;
 use master_agent_core::ErrorCode;
 use tokenizers::Tokenizer;
 
+pub use exit::leave;
 pub use options::{ModelOptions, ModelSource, OnProgress, Progress};
 pub use rerank::Reranker;
 pub use runtime::FILE_NAME as RUNTIME_FILE_NAME;
@@ -194,11 +195,14 @@ mod tests {
 
     /// ONNX Runtime, which the set-up puts at the root of the repository.
     pub(super) fn environment() -> ort::environment::Environment {
-        runtime::environment(Some(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(RUNTIME_FILE_NAME))).unwrap()
+        runtime::environment(Some(
+            &PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../..").join(RUNTIME_FILE_NAME),
+        ))
+        .unwrap()
     }
 
     pub(super) fn fixture(name: &str) -> PathBuf {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/embed").join(name)
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/embed").join(name)
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(super) fn environment(given: Option<&Path>) -> Result<Environment> {
     // What is no ONNX Runtime, or too old a one, makes `ort` panic in places.
     let made = catch_unwind(AssertUnwindSafe(|| {
         let builder = ort::init_from(&path).map_err(|error| error.to_string())?;
+        super::exit::guard();
         builder.with_name("master-agent").with_telemetry(false).build().map_err(|error| error.to_string())
     }));
     let environment = match made {

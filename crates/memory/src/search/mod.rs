@@ -50,8 +50,10 @@ const MOST_THREADS: usize = 4;
 /// The vector of a query, which is worked out while words are looked up.
 pub(crate) struct Vector<'a> {
     known: OnceCell<Option<Vec<f32>>>,
-    making: Mutex<Option<BoxFuture<'a, Result<Option<Vec<f32>>>>>>,
+    making: Mutex<Option<Making<'a>>>,
 }
+
+type Making<'a> = BoxFuture<'a, Result<Option<Vec<f32>>>>;
 
 impl<'a> Vector<'a> {
     pub(crate) fn new(making: impl Future<Output = Result<Option<Vec<f32>>>> + Send + 'a) -> Self {

@@ -30,7 +30,7 @@ pub(crate) struct ColumnCache {
 
 #[derive(Clone, Default)]
 struct Kept {
-    /// The data file: a fragment's number is used again after the table was made anew.
+    /// See `file_of`.
     file: String,
     columns: Option<Arc<Columns>>,
     /// Per row the time at which it expires, or the largest number; `None` when it was not read.
@@ -75,14 +75,26 @@ impl ColumnCache {
 
     fn keep(&mut self, dataset: &Dataset, id: u64, kept: Kept) {
         self.files.insert(id, kept);
-        if self.files.len() > dataset.count_fragments() {
-            self.files.retain(|id, _| dataset.get_fragment(usize::try_from(*id).unwrap_or(usize::MAX)).is_some());
-        }
+        forget_removed(&mut self.files, dataset);
         let total: usize = self.files.values().map(Kept::bytes).sum();
         if total > MOST_BYTES {
             self.files.retain(|other, _| *other == id);
         }
     }
+}
+
+/// Lets go of what is kept of fragments that this version does not have, once there is more than it has.
+pub(crate) fn forget_removed<T>(files: &mut HashMap<u64, T>, dataset: &Dataset) {
+    if files.len() > dataset.count_fragments() {
+        files.retain(|id, _| dataset.get_fragment(usize::try_from(*id).unwrap_or(usize::MAX)).is_some());
+    }
+}
+
+/// All rows of a file.
+pub(crate) fn every(rows: u32) -> RoaringBitmap {
+    let mut all = RoaringBitmap::new();
+    all.insert_range(0..rows);
+    all
 }
 
 /// The name of a fragment's data file: a fragment's number is used again after the table was made anew.
@@ -107,7 +119,7 @@ impl Table {
                     Some(columns) => filter.evaluate(columns)?,
                     None => filter.evaluate(&Columns::read(&[], std::iter::repeat_n(None, rows as usize))?)?,
                 },
-                None => RoaringBitmap::from_iter(0..rows),
+                None => every(rows),
             };
             if let (Some(now), Some(expires)) = (now, &kept.expires) {
                 matching -= expires.expired(now);

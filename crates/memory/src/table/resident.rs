@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use crate::error::Result;
 use crate::memory::run_blocking;
 use crate::search::codes::Codes;
-use crate::table::columns::file_of;
+use crate::table::columns::{every, file_of, forget_removed};
 use crate::table::rows::{self, Row};
 use crate::table::{Table, addresses};
 
@@ -139,9 +139,7 @@ impl Residents {
     fn keep(&mut self, dataset: &Dataset, id: u64, read: Resident) {
         self.files.insert(id, Arc::new(read));
         self.used = Instant::now();
-        if self.files.len() > dataset.count_fragments() {
-            self.files.retain(|id, _| dataset.get_fragment(usize::try_from(*id).unwrap_or(usize::MAX)).is_some());
-        }
+        forget_removed(&mut self.files, dataset);
         self.bytes = self.files.values().map(|file| file.bytes()).sum();
     }
 
@@ -301,7 +299,7 @@ impl Table {
                 && let Some(file) = dataset.get_fragment(fragment.id as usize)
                 && let Some(removed) = file.get_deletion_vector().await.map_err(|error| self.failed(&error))?
             {
-                let mut rest = only.unwrap_or_else(|| full(rows));
+                let mut rest = only.unwrap_or_else(|| every(rows));
                 rest -= RoaringBitmap::from(&*removed);
                 only = Some(rest);
             }
@@ -311,12 +309,6 @@ impl Table {
         }
         Ok(all)
     }
-}
-
-fn full(rows: u32) -> RoaringBitmap {
-    let mut all = RoaringBitmap::new();
-    all.insert_range(0..rows);
-    all
 }
 
 fn rows_of(fragment: &Fragment) -> usize {
