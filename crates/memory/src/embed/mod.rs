@@ -87,7 +87,7 @@ impl Embedder {
             let _inside = exit::enter();
             let environment = || runtime::environment(options.runtime.as_deref());
             let parts = match &options.source {
-                ModelSource::Bundled { folder } => bundled::open(folder, environment)?,
+                ModelSource::Bundled { folder } => bundled::open(folder, environment, threads)?,
                 ModelSource::Folder { folder } => foreign::open_folder(folder, environment()?, threads)?,
                 ModelSource::Named { name, cache } => {
                     foreign::open_named(name, cache, environment()?, threads, options.on_progress.as_ref())?
@@ -172,6 +172,11 @@ struct Parts {
 trait Model: Send {
     /// The vector of `text`; of a reranker the score of `text` for `query`, which is empty otherwise.
     fn run(&mut self, query: &str, text: &str) -> Result<Vec<f32>>;
+
+    /// The same for a text that is waited for while nothing else is computed: it may use more than one core.
+    fn run_alone(&mut self, query: &str, text: &str) -> Result<Vec<f32>> {
+        self.run(query, text)
+    }
 }
 
 /// Brings a vector to length 1.
@@ -193,16 +198,22 @@ mod tests {
 
     use super::*;
 
+    fn own_folder() -> PathBuf {
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap().into()
+    }
+
     /// ONNX Runtime, which the set-up puts at the root of the repository.
     pub(super) fn environment() -> ort::environment::Environment {
-        runtime::environment(Some(
-            &PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../..").join(RUNTIME_FILE_NAME),
-        ))
-        .unwrap()
+        runtime::environment(Some(&own_folder().join("../..").join(RUNTIME_FILE_NAME))).unwrap()
     }
 
     pub(super) fn fixture(name: &str) -> PathBuf {
-        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/embed").join(name)
+        own_folder().join("tests/embed").join(name)
+    }
+
+    /// The folder of the model of the package.
+    pub(super) fn packaged() -> PathBuf {
+        own_folder().join("../../npm/model-all-minilm-l6-v2")
     }
 
     #[test]

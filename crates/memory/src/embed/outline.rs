@@ -199,7 +199,7 @@ mod tests {
     use crate::embed::tests::fixture;
 
     fn packaged() -> PathBuf {
-        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../../npm/model-all-minilm-l6-v2/model.onnx")
+        crate::embed::tests::packaged().join("model.onnx")
     }
 
     #[test]

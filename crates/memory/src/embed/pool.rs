@@ -236,7 +236,7 @@ impl Inner {
                     return;
                 }
             }
-            let Some((call, place)) = self.next() else { return };
+            let Some((call, place, alone)) = self.next() else { return };
             let _inside = exit::enter();
             let mut session = match made.or_else(|_| (self.make)()) {
                 Ok(session) => session,
@@ -246,7 +246,9 @@ impl Inner {
                 }
             };
             // A session that panicked is not used again.
-            let result = match catch_unwind(AssertUnwindSafe(|| session.run(&call.query, &call.texts[place]))) {
+            let (query, text) = (&call.query, &call.texts[place]);
+            let run = || if alone { session.run_alone(query, text) } else { session.run(query, text) };
+            let result = match catch_unwind(AssertUnwindSafe(run)) {
                 Ok(result) => {
                     model = Some(session);
                     if !std::mem::replace(&mut has_run, true) {
@@ -260,19 +262,20 @@ impl Inner {
         }
     }
 
-    /// Waits for a text. `None` when the pool is closed.
-    fn next(&self) -> Option<(Arc<Call>, usize)> {
+    /// Waits for a text, and tells whether it was asked for by itself, nothing waits beside it and nobody computes. `None` when the pool is closed.
+    fn next(&self) -> Option<(Arc<Call>, usize, bool)> {
         let mut queue = self.queue.lock();
         loop {
             if queue.closed {
                 return None;
             }
-            let Queue { queries, documents, texts, .. } = &mut *queue;
+            let Queue { queries, documents, texts, threads, idle, .. } = &mut *queue;
             for waiting in [queries, documents] {
                 while let Some(call) = waiting.front() {
                     if let Some(place) = call.take() {
                         *texts -= 1;
-                        return Some((Arc::clone(call), place));
+                        let alone = call.texts.len() == 1 && *texts == 0 && *idle + 1 == *threads;
+                        return Some((Arc::clone(call), place, alone));
                     }
                     *texts -= call.untaken();
                     waiting.pop_front();
@@ -412,6 +415,41 @@ mod tests {
         let pool = Pool::new("test", 2, 1, Box::new(Panics), Box::new(make));
         let submit = || pool.submit(String::new(), vec!["a".into()], Urgency::Query).unwrap().wait().unwrap_err();
         assert_eq!((submit().code(), submit().code()), (ErrorCode::EmbeddingFailed, ErrorCode::ModelLoad));
+    }
+
+    #[test]
+    fn a_text_is_alone_when_it_was_asked_for_by_itself_and_nothing_is_beside_it() {
+        struct Says(Arc<Mutex<Receiver<()>>>);
+        impl Model for Says {
+            fn run(&mut self, _query: &str, text: &str) -> Result<Vec<f32>> {
+                if text == "held" {
+                    self.0.lock().recv().unwrap();
+                }
+                Ok(vec![0.0])
+            }
+
+            fn run_alone(&mut self, _query: &str, _text: &str) -> Result<Vec<f32>> {
+                Ok(vec![1.0])
+            }
+        }
+        let (go, held) = channel();
+        let held = Arc::new(Mutex::new(held));
+        let make = move || -> Result<Box<dyn Model>> { Ok(Box::new(Says(Arc::clone(&held)))) };
+        let pool = Pool::new("test", 1, 2, make().unwrap(), Box::new(make));
+        pool.allow(2);
+        let ask = |texts: &[&str]| {
+            pool.submit(String::new(), texts.iter().map(|&text| text.to_owned()).collect(), Urgency::Documents).unwrap()
+        };
+        assert_eq!(ask(&["a"]).wait().unwrap(), [1.0]);
+        let together = ask(&["held", "held"]);
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        assert_eq!(together.wait().unwrap(), [0.0, 0.0]);
+        // One of the two threads is busy.
+        let busy = ask(&["held", "a"]);
+        assert_eq!(ask(&["a"]).wait().unwrap(), [0.0]);
+        go.send(()).unwrap();
+        busy.wait().unwrap();
     }
 
     #[test]

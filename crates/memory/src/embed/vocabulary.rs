@@ -105,15 +105,13 @@ impl<'de> Deserialize<'de> for Vocabulary {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by it")]
 mod tests {
-    use std::path::PathBuf;
 
     use super::*;
     use crate::embed::tests::fixture;
 
     #[test]
     fn is_the_tokenizer_that_the_general_way_gives() {
-        let packaged = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap())
-            .join("../../npm/model-all-minilm-l6-v2/tokenizer.json");
+        let packaged = crate::embed::tests::packaged().join("tokenizer.json");
         for path in [packaged, fixture("tiny").join("tokenizer.json")] {
             let json = std::fs::read(path).unwrap();
             let (fast, general) = (word_piece(&json).unwrap().unwrap(), Tokenizer::from_bytes(&json).unwrap());
