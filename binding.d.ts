@@ -43,8 +43,12 @@ export interface MemoryReply {
 }
 
 export interface NativeOptions {
-  /** The folder of the embedded store. */
+  /** The folder of the embedded store; not looked at where there is a URL. */
   folder: string
+  /** The URL of a Redis server. */
+  url?: string
+  /** How long an operation waits for a server that is away, in milliseconds. */
+  timeout?: number
   queue: string
   /** "process" or "power". */
   durability: string

@@ -5,7 +5,7 @@
  * How a failure of a handler becomes a record lives in `worker.ts`.
  */
 /** A code of a {@link MasterAgentError}: `ERR_<AREA>_<CAUSE>`. Each is explained in docs/errors.md. */
-export type ErrorCode = "ERR_INPUT_INVALID" | "ERR_INPUT_NOT_SERIALIZABLE" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_SCHEMA" | "ERR_STORE_FULL" | "ERR_STORE_READ_ONLY" | "ERR_STORE_CORRUPT" | "ERR_STORE_LOCKED" | "ERR_STORE_OPEN" | "ERR_STORE_VERSION" | "ERR_STORE_FAILED" | "ERR_STORE_CONFLICT" | "ERR_JOB_NOT_FOUND" | "ERR_JOB_STATE" | "ERR_JOB_REMOVED" | "ERR_TASK_CANCELLED" | "ERR_TASK_TIMEOUT" | "ERR_TASK_STALLED" | "ERR_TASK_FAILED" | "ERR_TASK_RESULT" | "ERR_TASK_LOST" | "ERR_AGENT_EXISTS" | "ERR_MEMORY_NOT_FOUND" | "ERR_MEMORY_EXISTS" | "ERR_MEMORY_MODEL" | "ERR_MODEL_LOAD" | "ERR_MODEL_DOWNLOAD" | "ERR_RUNTIME_LOAD" | "ERR_EMBEDDING_FAILED" | "ERR_WAIT_TIMEOUT" | "ERR_WAIT_ABORTED" | "ERR_CLOSED" | "ERR_ADDON_LOAD" | "ERR_CLI_MODULE" | "ERR_INTERNAL";
+export type ErrorCode = "ERR_INPUT_INVALID" | "ERR_INPUT_NOT_SERIALIZABLE" | "ERR_INPUT_TOO_LARGE" | "ERR_INPUT_SCHEMA" | "ERR_STORE_FULL" | "ERR_STORE_READ_ONLY" | "ERR_STORE_CORRUPT" | "ERR_STORE_LOCKED" | "ERR_STORE_OPEN" | "ERR_STORE_VERSION" | "ERR_STORE_UNREACHABLE" | "ERR_STORE_DENIED" | "ERR_STORE_FAILED" | "ERR_STORE_CONFLICT" | "ERR_JOB_NOT_FOUND" | "ERR_JOB_STATE" | "ERR_JOB_REMOVED" | "ERR_TASK_CANCELLED" | "ERR_TASK_TIMEOUT" | "ERR_TASK_STALLED" | "ERR_TASK_FAILED" | "ERR_TASK_RESULT" | "ERR_TASK_LOST" | "ERR_AGENT_EXISTS" | "ERR_MEMORY_NOT_FOUND" | "ERR_MEMORY_EXISTS" | "ERR_MEMORY_MODEL" | "ERR_MODEL_LOAD" | "ERR_MODEL_DOWNLOAD" | "ERR_RUNTIME_LOAD" | "ERR_EMBEDDING_FAILED" | "ERR_WAIT_TIMEOUT" | "ERR_WAIT_ABORTED" | "ERR_CLOSED" | "ERR_ADDON_LOAD" | "ERR_CLI_MODULE" | "ERR_INTERNAL";
 /** All codes. */
 export declare const ERROR_CODES: readonly ErrorCode[];
 /** What a {@link MasterAgentError} carries beside its message. */
@@ -960,8 +960,14 @@ export interface TaskContext {
 }
 /** Where tasks are stored. */
 export interface ConnectionOptions {
-	/** `"embedded"` (in `APP_DATA_DIR`, else `./data`), or the path of a folder. */
+	/**
+	 * `"embedded"` (in `APP_DATA_DIR`, else `./data`), the path of a folder, or the URL of a Redis server: `redis://`, `rediss://` (TLS),
+	 * `unix://`, `redis+sentinel://host:26379/master` or `redis+cluster://host:7000,host:7001`. Without it `REDIS_URL`, else `REDIS_HOST` with
+	 * `REDIS_PORT` and `REDIS_PASSWORD`, else `"embedded"`.
+	 */
 	store?: string | undefined;
+	/** How long a call waits for a Redis server that is away before it fails with `ERR_STORE_UNREACHABLE`, in milliseconds, 100 to 3,600,000; 5,000. */
+	enqueueTimeout?: number | undefined;
 	/** The queue; `QUEUE_NAME`. */
 	queue?: string | undefined;
 	/** What an accepted task survives: `"process"` (default) the death of every process, `"power"` also of the machine (a sync of the disk for every commit). */
