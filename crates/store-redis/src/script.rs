@@ -40,14 +40,14 @@ scripts! {
     Remove = ["base", "common", "view", "control", "remove"];
     Cancel = ["base", "common", "view", "control", "cancel"];
     Obliterate = ["base", "common", "control", "obliterate"];
-    Commit = ["state/space", "state/commit"];
+    Commit = ["state/space", "state/entries", "state/commit"];
     Get = ["state/space", "state/get"];
     Query = ["state/space", "state/query"];
     ReadLog = ["state/space", "state/read_log"];
     TrimLog = ["state/space", "state/trim_log"];
     Names = ["state/space", "state/names"];
     Clear = ["state/space", "state/clear"];
-    Sweep = ["state/space", "state/sweep"];
+    Sweep = ["state/space", "state/entries", "state/sweep"];
 }
 
 /// A command and its arguments, one after the other in a text of bytes.

@@ -167,19 +167,6 @@ local trash = false
 local function note_expiry(member, x, had)
   if x then call('ZADD', Q .. 'x', x, member) elseif had then call('ZREM', Q .. 'x', member) end
 end
-local function entries_of(stored)
-  local length = tonumber(sub(stored, 49, 56))
-  local from, last, entries = 57, 56 + length, {}
-  while from <= last do
-    local size = tonumber(sub(stored, from, from + 3))
-    local index = sub(stored, from + 4, from + 3 + size)
-    from = from + 4 + size
-    size = tonumber(sub(stored, from, from + 3))
-    entries[#entries + 1] = {index, sub(stored, from + 4, from + 3 + size)}
-    from = from + 4 + size
-  end
-  return entries, from
-end
 for _, doc in pairs(docs) do
   if doc.dirty then
     local d, k, member = Q .. 'd:' .. doc.collection, Q .. 'k:' .. doc.collection, 'd' .. doc.collection .. '\0' .. doc.key

@@ -5,19 +5,6 @@
 local now, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local removed = 0
 local x, trash = Q .. 'x', P .. 't'
-local function entries_of(stored)
-  local length = tonumber(sub(stored, 49, 56))
-  local from, last, entries = 57, 56 + length, {}
-  while from <= last do
-    local size = tonumber(sub(stored, from, from + 3))
-    local index = sub(stored, from + 4, from + 3 + size)
-    from = from + 4 + size
-    size = tonumber(sub(stored, from, from + 3))
-    entries[#entries + 1] = {index, sub(stored, from + 4, from + 3 + size)}
-    from = from + 4 + size
-  end
-  return entries
-end
 for _, member in ipairs(call('ZRANGEBYSCORE', x, '-inf', fmt('%d', now), 'LIMIT', 0, limit)) do
   local what, name = sub(member, 1, 1), sub(member, 2)
   if what == 'l' then
