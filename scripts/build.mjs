@@ -6,8 +6,9 @@
 //   the contract   ts/           → index.d.ts
 //
 //   node scripts/build.mjs                the everyday profile
-//   node scripts/build.mjs --release      what is published and benchmarked
-//   node scripts/build.mjs --release --target <triple> [--cross-compile]   for another platform: the addon only
+//   node scripts/build.mjs --release      what is benchmarked
+//   node scripts/build.mjs --dist         what is published: the same, optimised as a whole, which takes long
+//   node scripts/build.mjs --dist --target <triple> [--cross-compile]   for another platform: the addon only
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
@@ -62,12 +63,12 @@ async function compile(profile, folder) {
   mkdirSync(definitions, { recursive: true });
   const env = { NAPI_TYPE_DEF_TMP_FOLDER: definitions };
   if (!existsSync(join(definitions, "master-agent"))) env.NAPI_FORCE_BUILD_MASTER_AGENT = String(Date.now());
-  const flags = [...(profile === "release" ? ["--release"] : []), ...(ci ? ["--locked"] : [])];
+  const flags = ["--profile", profile, ...(ci ? ["--locked"] : [])];
   const { code } = await run("cargo", ["build", "--package", "master-agent", ...flags], { env });
   if (code !== 0) return false;
   const { name, napi, version: own } = manifest();
   const names = { win32: "master_agent.dll", darwin: "libmaster_agent.dylib" };
-  const library = join(built, profile === "release" ? "release" : "debug", names[target.platform] ?? "libmaster_agent.so");
+  const library = join(built, profile === "dev" ? "debug" : profile, names[target.platform] ?? "libmaster_agent.so");
   copyInOneStep(library, join(root, folder, `${napi.binaryName}.${target.platformArchABI}.node`));
   const { exports, dts } = await generateTypeDef({
     typeDefDir: definitions,
@@ -92,7 +93,7 @@ async function compile(profile, folder) {
 /** Builds the addon for another platform, which `flags` name. */
 async function compileElsewhere(profile, folder, flags) {
   const args = ["build", "--platform", "--output-dir", folder, "--js", "binding.js", "--dts", "binding.d.ts"];
-  if (profile === "release") args.push("--release");
+  if (profile !== "dev") args.push("--profile", profile);
   args.push(...flags, "--", "--package", "master-agent");
   if (ci) args.push("--locked");
   return (await node([tool("@napi-rs", "cli", "dist", "cli.js"), ...args])).code === 0;
@@ -122,9 +123,9 @@ export async function buildAddon({ profile, extra = [] }) {
   return true;
 }
 
-/** The folder of the addon to publish: the release profile's if it is built from what is in the tree now, else the everyday one's. */
+/** The folder of the addon that is closest to the published one and built from what is in the tree now. */
 export async function publishableAddon() {
-  for (const profile of ["release", "dev"])
+  for (const profile of ["dist", "release", "dev"])
     if (read(`${nativeFolder(profile)}/stamp`) === (await addonDigest(profile))) return join(root, nativeFolder(profile));
   return root;
 }
@@ -265,12 +266,13 @@ if (isMain(import.meta.url)) {
   const { values } = parseArgs({
     options: {
       release: { type: "boolean", default: false },
+      dist: { type: "boolean", default: false },
       target: { type: "string" },
       "cross-compile": { type: "boolean", default: false },
     },
   });
   await setup();
-  const profile = values.release ? "release" : "dev";
+  const profile = values.dist ? "dist" : values.release ? "release" : "dev";
   const extra = [
     ...(values.target ? ["--target", values.target] : []),
     ...(values["cross-compile"] ? ["--cross-compile"] : []),
