@@ -485,12 +485,11 @@ impl StateStore for RedisStore {
         self.run(call, reply, move |found| {
             let parts = value::list(&found);
             let Some(record) = parts.first().and_then(value::text) else { return Ok(LogPage::default()) };
-            let mut number = parts.get(1).and_then(value::integer).ok_or_else(&wrong)?;
+            let first = parts.get(1).and_then(value::integer).ok_or_else(&wrong)?;
             let mut page = LogPage { ends: Some(ends(record).ok_or_else(&wrong)?), entries: Vec::new() };
-            for entry in value::texts(&found).skip(2) {
+            for (number, entry) in (first..).zip(value::texts(&found).skip(2)) {
                 let (at, text) = number_at(entry, 0).zip(entry.get(WIDTH..)).ok_or_else(&wrong)?;
                 page.entries.push(LogEntry { number, at, entry_json: text.into() });
-                number += 1;
             }
             Ok(page)
         });

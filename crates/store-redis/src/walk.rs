@@ -23,6 +23,12 @@ pub(crate) enum Then {
     List,
 }
 
+/// What a queue is asked, if anything.
+type Ask<T> = Box<dyn Fn(&Shared, &Queue, &T) -> Option<Call> + Send>;
+
+/// Takes the answer of a queue.
+type Take<T> = Box<dyn FnMut(&Shared, &Arc<Queue>, Value, &mut T) -> Then + Send>;
+
 /// One operation over queues, gathering `T`.
 pub(crate) struct Walk<T> {
     pub(crate) shared: Arc<Shared>,
@@ -30,8 +36,8 @@ pub(crate) struct Walk<T> {
     /// Whether the set of queues is looked at when the known ones are through.
     pub(crate) list: bool,
     pub(crate) sum: T,
-    pub(crate) call: Box<dyn Fn(&Shared, &Queue, &T) -> Option<Call> + Send>,
-    pub(crate) take: Box<dyn FnMut(&Shared, &Arc<Queue>, Value, &mut T) -> Then + Send>,
+    pub(crate) call: Ask<T>,
+    pub(crate) take: Take<T>,
     pub(crate) seen: HashSet<Arc<str>>,
     pub(crate) reply: Reply<T>,
 }
@@ -39,8 +45,7 @@ pub(crate) struct Walk<T> {
 impl<T: Send + 'static> Walk<T> {
     /// Goes on with the next queue, or answers.
     pub(crate) fn go(mut self) {
-        loop {
-            let Some(queue) = self.queues.pop_front() else { break };
+        while let Some(queue) = self.queues.pop_front() {
             self.seen.insert(Arc::clone(&queue.name));
             if let Some(call) = (self.call)(&self.shared, &queue, &self.sum) {
                 return self.ask(queue, call);

@@ -1,5 +1,7 @@
 //! What Redis pays for a job. Run it alone: `cargo test --release -p master-agent-store-redis --test measure -- --ignored --nocapture`.
 
+#![expect(clippy::print_stdout, reason = "it is there to print")]
+
 mod common;
 
 use std::sync::mpsc::channel;
