@@ -273,10 +273,7 @@ if (isMain(import.meta.url)) {
   });
   await setup();
   const profile = values.dist ? "dist" : values.release ? "release" : "dev";
-  const extra = [
-    ...(values.target ? ["--target", values.target] : []),
-    ...(values["cross-compile"] ? ["--cross-compile"] : []),
-  ];
+  const extra = [...(values.target ? ["--target", values.target] : []), ...(values["cross-compile"] ? ["--cross-compile"] : [])];
   const built = extra.length > 0 ? await buildAddon({ profile, extra }) : await build({ profile });
   if (!built) fail("The build failed: see above.");
 }
