@@ -1032,10 +1032,38 @@ export interface TaskEvents {
 }
 /** All events of a `MasterAgent`. */
 export interface MasterAgentEvents extends TaskEvents {
-	/** The store works no longer (`error`), or again (`null`). */
+	/** The store works no longer (`error`), or again (`null`): once for each change. `health()` asks. */
 	health: {
 		readonly error: MasterAgentError | null;
 	};
+}
+/** Options of `health()`. */
+export interface HealthOptions {
+	/** Milliseconds, 100 to 3,600,000, after which a store that does not answer is taken for unreachable; 1000. */
+	timeout?: number | undefined;
+}
+/** What `health()` answers. */
+export interface StoreHealth {
+	/**
+	 * `"ok"`: it answered and takes writes. `"unreachable"`: no answer within the timeout, or it is still loading its data; it may come back by
+	 * itself. `"failing"`: it is there and cannot be used, as `error` tells: no room, read-only, damaged, a wrong password, a newer layout.
+	 */
+	readonly status: "ok" | "unreachable" | "failing";
+	/** Which kind of store it is. */
+	readonly store: "embedded" | "redis";
+	/** Milliseconds, with fractions, from the question to the answer in JavaScript: the event loop's delay is in it. */
+	readonly latencyMs: number;
+	/** Why it cannot be used, with a code `ERR_STORE_…`; `null` when all is well. */
+	readonly error: MasterAgentError | null;
+	/** The server that answered, as it describes itself; `null` for the embedded store, and where there was no answer. */
+	readonly server: {
+		/** `"redis"` or `"valkey"`. */
+		readonly name: string;
+		/** Such as `"7.4.1"`. */
+		readonly version: string;
+		/** `"standalone"` or `"cluster"`. */
+		readonly mode: string;
+	} | null;
 }
 /** One event with its name, for `for await`. */
 export type TaskEvent = {
@@ -1158,6 +1186,16 @@ export declare class MasterAgent {
 	 * @throws {@link MasterAgentError} `ERR_JOB_NOT_FOUND`.
 	 */
 	cancel(job: string | JobHandle, reason?: string): Promise<boolean>;
+	/**
+	 * Asks the store for a sign of life: one round trip that changes nothing and shows whether the store takes writes. A store that is away
+	 * or cannot be used is an answer too, within `timeout`.
+	 *
+	 * @throws {@link MasterAgentError} `ERR_CLOSED`, `ERR_INPUT_INVALID` for a wrong option, `ERR_ADDON_LOAD`.
+	 *
+	 * @example
+	 * const { status, latencyMs, error } = await master.health({ timeout: 500 });
+	 */
+	health(healthOptions?: HealthOptions): Promise<StoreHealth>;
 	/** Listens to an event. The engine sends task events only while somebody listens. */
 	on<K extends keyof MasterAgentEvents>(event: K, listener: Listener<K>): this;
 	/** Listens to the next event of a kind. */
@@ -1462,6 +1500,16 @@ export declare class TaskQueue {
 	}): Promise<LogLine[]>;
 	/** The workers of this queue, in all processes. */
 	workers(): Promise<WorkerInfo[]>;
+	/**
+	 * Asks the store for a sign of life: one round trip that changes nothing and shows whether the store takes writes. A store that is away
+	 * or cannot be used is an answer too, within `timeout`.
+	 *
+	 * @throws {@link MasterAgentError} `ERR_CLOSED`, `ERR_INPUT_INVALID` for a wrong option, `ERR_ADDON_LOAD`.
+	 *
+	 * @example
+	 * const { status, latencyMs, error } = await queue.health({ timeout: 500 });
+	 */
+	health(healthOptions?: HealthOptions): Promise<StoreHealth>;
 	/** The names of all queues of the store. */
 	queues(): Promise<string[]>;
 	/**

@@ -142,7 +142,7 @@ async function runFiles(title, files, env = {}) {
 
 /** Files whose tests take whatever store they are given (`storeFor` of helpers/place.ts): they run on Redis too. */
 const ofAnyStore = [
-  ...["control", "events", "order", "payloads", "processes", "waits", "attempts"].map((name) => `integration/${name}`),
+  ...["control", "events", "health", "order", "payloads", "processes", "waits", "attempts"].map((name) => `integration/${name}`),
   ...["blocked", "handlers", "kill", "life", "properties", "threads"].map((name) => `lifecycle/${name}`),
 ].map((path) => `__test__/${path}.test.ts`);
 

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use master_agent_core::{ErrorCode, JobRef, JobState, Millis};
 use master_agent_queue::{Handle, Lane, Session, WorkerOptions};
 use master_agent_store::{
-    Control, Controlled, Cursor, JobView, ListQuery, LogLine, NoteKind, Page, Reply, Settled, StoreError, WorkerView,
+    Control, Controlled, Cursor, JobView, ListQuery, LogLine, NoteKind, Page, Reply, ServerInfo, Settled, StoreError, WorkerView,
 };
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -24,6 +25,7 @@ enum Request {
     Log { handle: Handle, line: String },
     Heartbeat { handle: Handle },
     Sync,
+    Health { timeout: u64 },
     Events { on: bool },
     Get { ids: Vec<String> },
     List { state: JobState, agent_type: Option<String>, limit: usize, cursor: Option<Cursor> },
@@ -72,6 +74,9 @@ pub(crate) fn serve(session: &Arc<Session>, mailbox: &Arc<Mailbox>, number: u32,
         Request::Heartbeat { handle } => answer.held()(Ok(session.heartbeat(handle))),
         // Answered behind everything that was handed to the store before: what it claimed is in the mailbox by then.
         Request::Sync => store.note(Vec::new(), answer.with(|_: Vec<Settled>| "null".to_owned())),
+        Request::Health { timeout } => {
+            store.check(Duration::from_millis(timeout), answer.with(|server: Option<ServerInfo>| server_json(server.as_ref())))
+        }
         Request::Events { on } => session.events(on, answer.with(|()| "null".to_owned())),
         Request::Get { ids } => {
             let jobs = ids.iter().map(|id| JobRef::parse(id)).collect();
@@ -226,6 +231,18 @@ fn array<T>(items: &[T], mut write: impl FnMut(&mut String, &T)) -> String {
         write(&mut out, item);
     }
     out.push(']');
+    out
+}
+
+fn server_json(server: Option<&ServerInfo>) -> String {
+    let Some(ServerInfo { name, version, mode }) = server else { return "null".to_owned() };
+    let mut out = String::from(r#"{"name":"#);
+    push_text(&mut out, name);
+    out.push_str(r#","version":"#);
+    push_text(&mut out, version);
+    out.push_str(r#","mode":"#);
+    push_text(&mut out, mode);
+    out.push('}');
     out
 }
 

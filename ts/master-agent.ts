@@ -5,6 +5,7 @@ import { Connection, closeWith } from "./connection";
 import { control, lookUp } from "./control";
 import { closedError, Failure, invalid, MasterAgentError } from "./errors";
 import { EventHub, type EventStreamOptions, type Listener, type TaskEventStream } from "./events";
+import { storeHealth } from "./health";
 import { type Memory, memoryOption } from "./memory/memory";
 import { boolean, integer, JobDefaults, jobId, options, show, stopTimeout, waitOptions } from "./options";
 import { DEFAULT_PAYLOAD_LIMIT } from "./payload";
@@ -12,6 +13,7 @@ import { resultOfJob, taskEvent, taskFailed, taskResult } from "./result";
 import { Spawner } from "./spawner";
 import type {
   AnySubAgent,
+  HealthOptions,
   InputFor,
   InputOf,
   JobHandle,
@@ -21,6 +23,7 @@ import type {
   OutputFor,
   OutputOf,
   SpawnTaskInput,
+  StoreHealth,
   SubAgentTypes,
   TaskEvents,
   TaskOptions,
@@ -91,6 +94,8 @@ export class MasterAgent {
   /** Starts and stops one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
+  /** Whether listeners were told last that the store cannot be used. */
+  #unwell = false;
   #closing: Promise<void> | undefined;
 
   /**
@@ -110,7 +115,7 @@ export class MasterAgent {
     this.#connection = new Connection(this.#store);
     this.#spawner = new Spawner(this.#connection, defaults, limit);
     this.#events = new EventHub((on) => this.#wantEvents(on));
-    this.#connection.onHealth = (error) => this.#events.emit("health", { error: error === null ? null : error.toError() });
+    this.#connection.onHealth = (error) => this.#tellHealth(error);
     this.#candidate = { place: JSON.stringify([this.#store.folder, this.#store.queue]), autostart: () => this.#autostart(1_000) };
     closeWith(this, this.#connection);
     if (startsItself) {
@@ -287,6 +292,19 @@ export class MasterAgent {
     return cancelJob(this.#connection, job, reason);
   }
 
+  /**
+   * Asks the store for a sign of life: one round trip that changes nothing and shows whether the store takes writes. A store that is away
+   * or cannot be used is an answer too, within `timeout`.
+   *
+   * @throws {@link MasterAgentError} `ERR_CLOSED`, `ERR_INPUT_INVALID` for a wrong option, `ERR_ADDON_LOAD`.
+   *
+   * @example
+   * const { status, latencyMs, error } = await master.health({ timeout: 500 });
+   */
+  async health(healthOptions?: HealthOptions): Promise<StoreHealth> {
+    return storeHealth(this.#connection, healthOptions);
+  }
+
   /** Listens to an event. The engine sends task events only while somebody listens. */
   on<K extends keyof MasterAgentEvents>(event: K, listener: Listener<K>): this {
     this.#mustBeOpen();
@@ -377,8 +395,17 @@ export class MasterAgent {
     if (failure === undefined) {
       this.#worker = worker;
       kept.add(this);
+      this.#tellHealth(null);
     }
     return failure;
+  }
+
+  /** A change is told once, whoever noticed it: the engine, or a start that failed. */
+  #tellHealth(failure: Failure | null): void {
+    if (this.#unwell !== (failure !== null)) {
+      this.#unwell = failure !== null;
+      this.#events.emit("health", { error: failure === null ? null : failure.toError() });
+    }
   }
 
   /** Begins in the background. The store may come later: then this tries again, up to every 30 s. */
@@ -395,7 +422,7 @@ export class MasterAgent {
         return void error;
       }
       if (failure !== undefined && this.#offered) {
-        this.#events.emit("health", { error: failure.toError() });
+        this.#tellHealth(failure);
         this.#retry = setTimeout(() => this.#autostart(Math.min(wait * 2, 30_000)), wait);
         this.#retry.unref();
       }

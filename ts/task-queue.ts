@@ -3,6 +3,7 @@ import { storeConfig } from "./config";
 import { Connection, closeWith } from "./connection";
 import { ask, control, lookUp } from "./control";
 import { invalid } from "./errors";
+import { storeHealth } from "./health";
 import { type AgentTypeName, cancelJob } from "./master-agent";
 import { boolean, integer, JobDefaults, jobId, name, oneOf, options, show, stopTimeout, time } from "./options";
 import { DEFAULT_PAYLOAD_LIMIT } from "./payload";
@@ -10,6 +11,7 @@ import { jobInfo, type NativeJob } from "./result";
 import { Spawner } from "./spawner";
 import type {
   ConnectionOptions,
+  HealthOptions,
   InputFor,
   JobCounts,
   JobHandle,
@@ -18,6 +20,7 @@ import type {
   JobState,
   LogLine,
   OutputFor,
+  StoreHealth,
   TaskOptions,
   TaskPayload,
   WorkerInfo,
@@ -353,6 +356,19 @@ export class TaskQueue {
   /** The workers of this queue, in all processes. */
   async workers(): Promise<WorkerInfo[]> {
     return (await ask(this.#connection, { op: "workers" })) as WorkerInfo[];
+  }
+
+  /**
+   * Asks the store for a sign of life: one round trip that changes nothing and shows whether the store takes writes. A store that is away
+   * or cannot be used is an answer too, within `timeout`.
+   *
+   * @throws {@link MasterAgentError} `ERR_CLOSED`, `ERR_INPUT_INVALID` for a wrong option, `ERR_ADDON_LOAD`.
+   *
+   * @example
+   * const { status, latencyMs, error } = await queue.health({ timeout: 500 });
+   */
+  async health(healthOptions?: HealthOptions): Promise<StoreHealth> {
+    return storeHealth(this.#connection, healthOptions);
   }
 
   /** The names of all queues of the store. */

@@ -379,8 +379,38 @@ export interface TaskEvents {
 
 /** All events of a `MasterAgent`. */
 export interface MasterAgentEvents extends TaskEvents {
-  /** The store works no longer (`error`), or again (`null`). */
+  /** The store works no longer (`error`), or again (`null`): once for each change. `health()` asks. */
   health: { readonly error: MasterAgentError | null };
+}
+
+/** Options of `health()`. */
+export interface HealthOptions {
+  /** Milliseconds, 100 to 3,600,000, after which a store that does not answer is taken for unreachable; 1000. */
+  timeout?: number | undefined;
+}
+
+/** What `health()` answers. */
+export interface StoreHealth {
+  /**
+   * `"ok"`: it answered and takes writes. `"unreachable"`: no answer within the timeout, or it is still loading its data; it may come back by
+   * itself. `"failing"`: it is there and cannot be used, as `error` tells: no room, read-only, damaged, a wrong password, a newer layout.
+   */
+  readonly status: "ok" | "unreachable" | "failing";
+  /** Which kind of store it is. */
+  readonly store: "embedded" | "redis";
+  /** Milliseconds, with fractions, from the question to the answer in JavaScript: the event loop's delay is in it. */
+  readonly latencyMs: number;
+  /** Why it cannot be used, with a code `ERR_STORE_…`; `null` when all is well. */
+  readonly error: MasterAgentError | null;
+  /** The server that answered, as it describes itself; `null` for the embedded store, and where there was no answer. */
+  readonly server: {
+    /** `"redis"` or `"valkey"`. */
+    readonly name: string;
+    /** Such as `"7.4.1"`. */
+    readonly version: string;
+    /** `"standalone"` or `"cluster"`. */
+    readonly mode: string;
+  } | null;
 }
 
 /** One event with its name, for `for await`. */

@@ -153,6 +153,8 @@ export class FakeSession implements Session {
   static failSubmits: object | undefined;
   /** Fails the next starts with this error. */
   static failStarts: object | undefined;
+  /** What a question for its health is answered with, an error also; `undefined` is no answer. */
+  static health: unknown = null;
   /** The sessions in the order in which they were opened. */
   static opened: FakeSession[] = [];
 
@@ -384,6 +386,8 @@ export class FakeSession implements Session {
       }
       case "logs":
         return (job as Job).log.map((line, index) => ({ seq: index + 1, at: 0, line })).filter((line) => line.seq > body.after);
+      case "health":
+        return FakeSession.health === undefined ? new Promise(() => undefined) : FakeSession.health;
       case "workers":
         return [...place.workers].map(({ concurrency }) => ({ id: 1, concurrency }));
       case "queues":

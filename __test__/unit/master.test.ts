@@ -5,6 +5,7 @@ import { afterEach, describe, test } from "node:test";
 import type { MasterAgentOptions, TaskContext } from "../../ts/index.ts";
 import { FakeSession, freshStore, nativeError, useFakeSession } from "../helpers/fake-session.ts";
 import { api } from "../helpers/ts.ts";
+import { until } from "../helpers/until.ts";
 
 useFakeSession();
 const { MasterAgent, registerSubAgent, unregisterSubAgent, getSubAgentRegistry, getTaskQueue, enqueueTask, enqueueTasks } = api;
@@ -22,6 +23,7 @@ afterEach(async () => {
   for (const agentType of [...getSubAgentRegistry().keys()]) unregisterSubAgent(agentType);
   FakeSession.failSubmits = undefined;
   FakeSession.failStarts = undefined;
+  FakeSession.health = null;
   await Promise.all(open.splice(0).map((one) => one.close()));
 });
 
@@ -548,6 +550,67 @@ describe("starting and stopping", () => {
     assert.ok((await master.waitForJob(await master.spawn({ agentType: "work" }))).success);
   });
 
+  test("a store that fails again and again is told of once, and once that it works", async () => {
+    FakeSession.failStarts = nativeError("ERR_STORE_READ_ONLY", "/data: cannot be written to");
+    register(() => 1);
+    const master = newMaster();
+    const told: (string | null)[] = [];
+    master.on("health", ({ error }) => told.push(error?.code ?? null));
+    // The first start and a second one, which comes by itself.
+    const starts = () => FakeSession.opened.at(-1)?.calls.filter(([, text]) => text.includes('"start"')).length ?? 0;
+    await until("it has tried again", () => starts() >= 2);
+    FakeSession.failStarts = undefined;
+    await master.start();
+    assert.deepEqual(told, ["ERR_STORE_READ_ONLY", null]);
+  });
+
+  test("health tells how the store is", async () => {
+    const master = newMaster();
+    const { latencyMs, ...well } = await master.health();
+    assert.deepEqual(well, { status: "ok", store: "embedded", error: null, server: null });
+    assert.ok(latencyMs >= 0 && latencyMs < 1_000, String(latencyMs));
+    const server = { name: "redis", version: "7.4.1", mode: "standalone" };
+    FakeSession.health = server;
+    const remote = newMaster({ store: "redis://:s3cret@somewhere:6379" });
+    assert.deepEqual({ ...(await remote.health()), latencyMs }, { status: "ok", store: "redis", latencyMs, error: null, server });
+    for (const [code, status] of [
+      ["ERR_STORE_UNREACHABLE", "unreachable"],
+      ["ERR_STORE_FULL", "failing"],
+      ["ERR_STORE_DENIED", "failing"],
+    ] as const) {
+      FakeSession.health = nativeError(code);
+      const found = await remote.health();
+      assert.deepEqual([found.status, found.error?.code, found.server], [status, code, null]);
+    }
+  });
+
+  test("health is answered in time by a store that says nothing", async () => {
+    FakeSession.health = undefined;
+    const master = newMaster({ store: "redis://:s3cret@somewhere:6379" });
+    const found = await master.health({ timeout: 100 });
+    assert.equal(found.status, "unreachable");
+    assert.ok(found.latencyMs >= 99, String(found.latencyMs));
+    assert.equal(found.error?.message, "redis://somewhere:6379: the store did not answer within 100 ms");
+    assert.equal(found.error?.retryable, true);
+  });
+
+  test("an answer that came while the event loop was blocked counts", async () => {
+    const master = newMaster();
+    const asked = master.health({ timeout: 100 });
+    for (const end = performance.now() + 200; performance.now() < end; );
+    assert.equal((await asked).status, "ok");
+  });
+
+  test("health throws what is wrong with the call", async () => {
+    const master = newMaster();
+    for (const options of [{ timeout: 99 }, { timeout: "1" }, { limit: 1 }, 5]) {
+      await assert.rejects(master.health(options as never), { code: "ERR_INPUT_INVALID" });
+    }
+    FakeSession.health = undefined;
+    const asked = master.health();
+    await Promise.all([assert.rejects(asked, { code: "ERR_CLOSED" }), master.close()]);
+  });
+
   test("everything after close is ERR_CLOSED", async () => {
     const master = newMaster();
     await master.spawn({ agentType: "work" });
@@ -558,6 +621,7 @@ describe("starting and stopping", () => {
       () => master.waitForJob("1"),
       () => master.run("work", 1),
       () => master.status("1"),
+      () => master.health(),
       () => master.cancel("1"),
       () => master.start(),
       async () => master.on("task:failed", () => {}),

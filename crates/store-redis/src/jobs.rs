@@ -3,12 +3,13 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use master_agent_core::{JobId, JobRef, JobState, Keep, Millis, Token, WorkerId};
 use master_agent_store::{
     BeatReply, Cancelled, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Disposition, Enqueued, JobStore, JobView,
-    ListQuery, LogLine, MAX_LOG_LINES, MAX_PAGE, Maintained, NewJob, Note, NoteKind, Page, QueueCounts, Reply, SettleReply,
-    Settled, Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
+    ListQuery, LogLine, MAX_LOG_LINES, MAX_PAGE, Maintained, NewJob, Note, NoteKind, Page, QueueCounts, Reply, ServerInfo,
+    SettleReply, Settled, Settlement, StoreError, StoreListener, WorkerBeat, WorkerView,
 };
 use parking_lot::Mutex;
 use redis::Value;
@@ -19,7 +20,7 @@ use crate::names::Queue;
 use crate::script::{Call, Script};
 use crate::shared::{QUEUES, Shared};
 use crate::walk::{Then, Walk};
-use crate::{RedisStore, inspect, value};
+use crate::{RedisStore, check, inspect, value};
 
 /// How many delayed jobs one maintenance makes claimable at the most.
 const PROMOTE_SLICE: i64 = 1_000;
@@ -272,13 +273,15 @@ impl Clean {
 /// So many queues are all told of a note.
 const FEW: usize = 8;
 
+/// The queues that were asked, and who is answered.
+type Asked = (HashSet<Arc<str>>, Reply<Vec<Settled>>);
+
 /// Notes of which it is not known yet in which queue their jobs are.
 struct Noting {
     left: usize,
     settled: Vec<Settled>,
     failed: Option<StoreError>,
-    /// The queues that were asked, and who is answered.
-    last: Option<(HashSet<Arc<str>>, Reply<Vec<Settled>>)>,
+    last: Option<Asked>,
 }
 
 fn note_call(queue: &Queue, notes: &[Note], settled: Option<&[Settled]>) -> Call {
@@ -650,6 +653,10 @@ impl JobStore for RedisStore {
     /// An idle worker sends less than a command a second; where others hold jobs, the end of their lease is looked at in time.
     fn maintain_every(&self) -> Millis {
         self.shared.next_lease.swap(LATEST, Ordering::Relaxed).clamp(SOONEST, LATEST)
+    }
+
+    fn check(&self, within: Duration, reply: Reply<Option<ServerInfo>>) {
+        check::check(self, within, reply);
     }
 
     fn listen(&self, queue: Arc<str>, on: bool, reply: Reply<()>) {

@@ -5,6 +5,7 @@
 
 mod address;
 mod blob;
+mod check;
 mod error;
 mod inspect;
 mod jobs;

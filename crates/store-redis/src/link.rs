@@ -101,10 +101,16 @@ impl Link {
     }
 
     pub(crate) fn submit(&self, call: Call, claim: Option<Lost>, done: Done) {
+        let within = *self.timeout.lock();
+        self.submit_within(within, call, claim, done);
+    }
+
+    /// The same for a call that does not wait as long as others for a server that is away.
+    pub(crate) fn submit_within(&self, within: Duration, call: Call, claim: Option<Lost>, done: Done) {
         if self.closed.load(Ordering::Acquire) {
             return done(Err(StoreError::Closed));
         }
-        let deadline = Instant::now() + *self.timeout.lock();
+        let deadline = Instant::now() + within;
         if let Err(refused) = self.orders.send(Order::Do(Op { call, claim, deadline, done }))
             && let Order::Do(op) = refused.0
         {

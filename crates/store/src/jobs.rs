@@ -1,12 +1,13 @@
 //! The hot half of the port.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use master_agent_core::{JobId, JobRef, Millis, WorkerId};
 
 use crate::{
     BeatReply, ClaimRequest, ClaimedJob, Control, Controlled, Departed, Enqueued, JobView, ListQuery, LogLine, Maintained,
-    NewJob, Note, Page, QueueCounts, SettleReply, Settled, Settlement, StoreError, WorkerBeat, WorkerView,
+    NewJob, Note, Page, QueueCounts, ServerInfo, SettleReply, Settled, Settlement, StoreError, WorkerBeat, WorkerView,
 };
 
 /// Where the outcome of an operation goes, once it is durable.
@@ -121,6 +122,12 @@ pub trait JobStore: Send + Sync + 'static {
     /// How often the store wants to be maintained while a worker runs, in milliseconds: lost workers are noticed this fast.
     fn maintain_every(&self) -> Millis {
         500
+    }
+
+    /// Asks the store whether it takes writes, and which server it is on, if it is on one: one cheap round trip that changes
+    /// nothing. Answers within about `within` where the store knows by then that it cannot.
+    fn check(&self, _within: Duration, reply: Reply<Option<ServerInfo>>) {
+        self.note(Vec::new(), Box::new(move |outcome| reply(outcome.map(|_| None))));
     }
 
     /// Tells the store whether this process listens to the events of the queue.

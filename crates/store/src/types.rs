@@ -336,6 +336,16 @@ pub struct WorkerView {
     pub lease_until: Millis,
 }
 
+/// The server that a store is on, as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// "redis", "valkey".
+    pub name: Box<str>,
+    pub version: Box<str>,
+    /// "standalone", "cluster".
+    pub mode: Box<str>,
+}
+
 /// One log line of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
