@@ -214,6 +214,8 @@ impl Driver {
         let mut cause = "it cannot be reached".to_owned();
         loop {
             let address = self.address.clone();
+            // The end of the last connection may still be on its way: it is not that of the next one.
+            self.pushes = unbounded_channel();
             let mut attempt = Box::pin(tokio::time::timeout(CONNECT * 2, connect(&address, self.pushes.0.clone())));
             let wire = {
                 loop {
