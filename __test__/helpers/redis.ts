@@ -149,6 +149,20 @@ export interface SentinelGroup {
   primary(): Promise<Server>;
   /** Ends the primary and waits until the other one is it. */
   failOver(): Promise<Server>;
+  /** Waits until a server that came back has all of the primary. */
+  followed(server: Server): Promise<void>;
+}
+
+/** What a server says of its part in the copying; undefined while its part changes: it cuts its clients, and loads what it is sent. */
+async function part(server: Server): Promise<Record<string, string | number> | undefined> {
+  try {
+    return await server.info("replication");
+  } catch (error) {
+    if (error instanceof RedisReplyError && error.code !== "LOADING") {
+      throw error;
+    }
+    return undefined;
+  }
 }
 
 export async function sentinelFor(t: TestContext, options: ServerOptions = {}): Promise<SentinelGroup> {
@@ -163,7 +177,10 @@ export async function sentinelFor(t: TestContext, options: ServerOptions = {}): 
     return Number(found);
   };
   const primary = async (): Promise<Server> => ((await port()) === first.port ? first : second);
-  await until("the replica has all of the primary", async () => (await second.info("replication")).master_link_status === "up");
+  const followed = async (server: Server): Promise<void> => {
+    await until("the replica has all of the primary", async () => (await part(server))?.master_link_status === "up");
+  };
+  await followed(second);
   await until("every sentinel knows the others and the replica", async () => {
     const states = await Promise.all(sentinels.map((one) => one.call<string[]>("SENTINEL", "MASTER", SERVICE)));
     return states.every((state) => field(state, "num-other-sentinels") === "2" && field(state, "num-slaves") === "1");
@@ -179,15 +196,11 @@ export async function sentinelFor(t: TestContext, options: ServerOptions = {}): 
       const before = await primary();
       await before.end();
       const after = before === first ? second : first;
-      // A server cuts its clients when it becomes the primary.
-      const role = () =>
-        after.info("replication").then(
-          ({ role }) => role,
-          () => undefined,
-        );
-      await until("the replica is the primary", async () => (await primary()) === after && (await role()) === "master");
+      const leads = async (): Promise<boolean> => (await primary()) === after && (await part(after))?.role === "master";
+      await until("the replica is the primary", leads);
       return after;
     },
+    followed,
   };
 }
 

@@ -115,7 +115,7 @@ test(`a failover to the replica, ${FAILOVERS} times`, options, async (t) => {
     load.produce();
     await load.progress();
     await primary.begin();
-    await until("the old primary follows", async () => (await primary.info("replication")).master_link_status === "up");
+    await group.followed(primary);
   }
   t.diagnostic(told(await load.settle()));
 });
