@@ -1127,7 +1127,7 @@ export declare class MasterAgent {
 	 * @throws {@link MasterAgentError} `ERR_INPUT_INVALID` for an unknown option or a wrong value, also in the environment.
 	 */
 	constructor(masterOptions?: MasterAgentOptions);
-	/** The store's folder, absolute. */
+	/** The store: the absolute path of its folder, or the URL of the server without its password. */
 	get store(): string;
 	/** The name of the queue. */
 	get queue(): string;
@@ -1404,7 +1404,7 @@ export interface BulkJob<T extends string = string> {
 /** A queue of tasks. It runs nothing: that is what a `MasterAgent` or a worker process does. */
 export declare class TaskQueue {
 	#private;
-	/** The store's folder, absolute. */
+	/** The store: the absolute path of its folder, or the URL of the server without its password. */
 	readonly store: string;
 	/** The name of the queue. */
 	readonly name: string;

@@ -124,7 +124,7 @@ export class MasterAgent {
     }
   }
 
-  /** The store's folder, absolute. */
+  /** The store: the absolute path of its folder, or the URL of the server without its password. */
   get store(): string {
     return this.#store.folder;
   }

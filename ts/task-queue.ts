@@ -84,7 +84,7 @@ const OBLITERATE_KEYS = new Set(["force"] as const);
 
 /** A queue of tasks. It runs nothing: that is what a `MasterAgent` or a worker process does. */
 export class TaskQueue {
-  /** The store's folder, absolute. */
+  /** The store: the absolute path of its folder, or the URL of the server without its password. */
   readonly store: string;
   /** The name of the queue. */
   readonly name: string;

@@ -107,7 +107,7 @@ describe("the program", () => {
       const { code, stdout, stderr } = await bench.run([...command.split(" "), "--help"]);
       assert.equal(code, 0, stderr);
       assert.ok(stdout.startsWith(`Usage: master-agent ${command} `));
-      for (const part of ["--store <folder>", "--queue <name>", "--json", "Examples:", `$ npx master-agent ${command}`]) {
+      for (const part of ["--store <place>", "--queue <name>", "--json", "Examples:", `$ npx master-agent ${command}`]) {
         assert.ok(stdout.includes(part), part);
       }
       for (const line of stdout.split("\n")) {

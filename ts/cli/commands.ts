@@ -12,7 +12,10 @@ export interface OptionSpec {
 
 /** All options. */
 export const OPTIONS = {
-  store: { value: "folder", text: "The store's folder; APP_DATA_DIR, else ./data." },
+  store: {
+    value: "place",
+    text: "The store: a folder, or the URL of a Redis server; REDIS_URL, else APP_DATA_DIR, else ./data.",
+  },
   queue: { value: "name", text: "The queue; master-agent-tasks." },
   concurrency: { value: "n", text: "How many tasks run at once; WORKER_CONCURRENCY, else 5." },
   lease: {

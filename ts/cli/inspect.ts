@@ -25,6 +25,9 @@ import { guess, text, UsageError, type Values, wholeNumber } from "./values";
 /** What an embedded store keeps its state in. */
 const FILE = "state.db";
 
+/** A store that is a server is shown as its URL. */
+const SERVER = /^[a-z][a-z0-9+.-]+:\/\//i;
+
 const STATES = [
   "waiting",
   "delayed",
@@ -47,7 +50,7 @@ const STYLES: Partial<Record<JobState, Style>> = {
 async function inQueue<T>(values: Values, work: (queue: TaskQueue) => Promise<T>): Promise<T> {
   const { TaskQueue, MasterAgentError } = ownLibrary();
   const queue = new TaskQueue({ store: text(values.store), queue: text(values.queue) });
-  if (!existsSync(join(queue.store, FILE))) {
+  if (!SERVER.test(queue.store) && !existsSync(join(queue.store, FILE))) {
     throw new MasterAgentError(
       "ERR_STORE_OPEN",
       `There is no store in ${queue.store}: no task was added there yet. Another folder is named with --store or APP_DATA_DIR.`,

@@ -18,7 +18,7 @@ interface Supervised {
   files: readonly string[];
   args: readonly string[];
   journal: Journal;
-  /** The store's folder, where things change all the time. */
+  /** The store, where things change all the time, if it is a folder. */
   except: string;
 }
 
