@@ -361,19 +361,26 @@ export class Connection {
     }
   }
 
-  /** Gives outcomes back: `text` is `handle,1,output` or `handle,0,error,final`. They go out when `most` are there, else with the tick. */
-  settle(text: string, most: number): void {
+  /**
+   * Gives outcomes back: `text` is `handle,1,output` or `handle,0,error,final`. They go out when `most` are there, else with the tick, or,
+   * where others are expected (`more`), with the turn of the event loop: timers that end together are a tick each.
+   */
+  settle(text: string, most: number, more: boolean): void {
     this.#settleText += this.#settleCount === 0 ? `[${text}]` : `,[${text}]`;
     if (++this.#settleCount >= most) {
       this.#flushSettles();
     } else if (!this.#flushQueued) {
-      this.#queueFlush();
+      this.#queueFlush(more);
     }
   }
 
-  #queueFlush(): void {
+  #queueFlush(more = false): void {
     this.#flushQueued = true;
-    process.nextTick(this.#flush);
+    if (more) {
+      setImmediate(this.#flush);
+    } else {
+      process.nextTick(this.#flush);
+    }
   }
 
   /** Sends what was collected. */
