@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use master_agent_core::ErrorCode;
 use master_agent_store::StoreError;
 use parking_lot::Mutex;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -24,7 +25,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::address::Address;
 use crate::error::{Cure, cure, from_redis, unreachable};
 use crate::names::PREFIX;
-use crate::script::{Call, Script};
+use crate::script::{Call, Script, Scripts};
 
 /// The layout of the keys that this package writes; it grows with changes that an older package would not understand.
 pub(crate) const LAYOUT: i64 = 1;
@@ -173,7 +174,7 @@ struct Driver {
     place: String,
     incoming: UnboundedReceiver<Order>,
     ears: Weak<dyn Ears>,
-    shas: Arc<Vec<String>>,
+    scripts: Scripts,
     channels: Vec<Vec<u8>>,
     /// Sent and not answered, in the order of sending.
     sent: BTreeMap<u64, Op>,
@@ -190,12 +191,13 @@ struct Driver {
 
 impl Driver {
     fn new(address: Address, place: String, incoming: UnboundedReceiver<Order>, ears: Weak<dyn Ears>) -> Self {
+        let scripts = Scripts { guarded: matches!(address, Address::Cluster { .. }), ..Scripts::default() };
         Self {
             address,
             place,
             incoming,
             ears,
-            shas: Arc::default(),
+            scripts,
             channels: Vec::new(),
             sent: BTreeMap::new(),
             next: 0,
@@ -264,7 +266,9 @@ impl Driver {
             if let Some(ears) = self.ears.upgrade() {
                 ears.lost(&error);
             }
-            if !error.code().retryable() {
+            // Others know of a better server soon.
+            let moves = error.code() == ErrorCode::StoreReadOnly && !matches!(self.address, Address::Single(_));
+            if !error.code().retryable() && !moves {
                 self.refuse_all(&error);
             }
             let until = Instant::now() + wait.mul_f64(0.5 + fastrand::f64());
@@ -368,6 +372,13 @@ impl Driver {
                 if found > LAYOUT {
                     return Err(StoreError::Version { place: self.place.clone(), found, supported: LAYOUT });
                 }
+                // A replica is better known by this, which changes nothing, than by each operation.
+                let write = wire.send(redis::cmd("SET").arg(&version).arg(LAYOUT).arg("NX")).await;
+                if let Err(error) = write
+                    && cure(&error) == Cure::WaitElsewhere
+                {
+                    return Err(failed(error));
+                }
             }
         }
         self.load(wire).await.map_err(failed)?;
@@ -387,10 +398,10 @@ impl Driver {
     async fn load(&mut self, wire: &mut Wire) -> RedisResult<()> {
         let mut shas = Vec::with_capacity(Script::ALL.len());
         for script in Script::ALL {
-            let sha = wire.send(redis::cmd("SCRIPT").arg("LOAD").arg(script.source())).await?;
+            let sha = wire.send(redis::cmd("SCRIPT").arg("LOAD").arg(&*self.scripts.source(*script))).await?;
             shas.push(crate::value::text(&sha).unwrap_or_default().to_owned());
         }
-        self.shas = Arc::new(shas);
+        self.scripts.shas = shas;
         Ok(())
     }
 
@@ -400,7 +411,7 @@ impl Driver {
         let above = crate::blob::padded(ears.newest_token(worker));
         let call = Call::script(Script::Leave, &[meta]).with("").with(crate::blob::padded(worker)).with_number(now).with(above);
         loop {
-            let answer = wire.send(&call.to_cmd(&self.shas)).await?;
+            let answer = wire.send(&call.to_cmd(&self.scripts)).await?;
             if crate::value::list(&answer).first().and_then(crate::value::text) != Some("1") {
                 return Ok(());
             }
@@ -544,7 +555,7 @@ impl Driver {
     async fn send(&mut self, wire: &Wire, op: Op, flight: &mut FuturesUnordered<Flight>) {
         let id = self.next;
         self.next += 1;
-        let (cmd, mut wire) = (op.call.to_cmd(&self.shas), wire.clone());
+        let (cmd, mut wire) = (op.call.to_cmd(&self.scripts), wire.clone());
         self.sent.insert(id, op);
         start(flight, Box::pin(async move { (id, wire.send(&cmd).await) })).await;
     }
