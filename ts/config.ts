@@ -57,8 +57,12 @@ function redisUrl(url: string, field: string): string {
   return url;
 }
 
+/** As `shown` of the Redis store: a password may have any character, and that of a socket comes behind its path. */
 function withoutPassword(url: string): string {
-  return url.replace(/^([a-z0-9+.-]+:\/\/)[^/]*@/i, "$1");
+  const start = url.indexOf("://") + 3;
+  const scheme = url.slice(0, start);
+  const from = scheme.includes("unix") ? start : Math.max(start, url.lastIndexOf("@") + 1);
+  return scheme + url.slice(from).split("?", 1)[0];
 }
 
 /** The server that the environment names, if it names one. */

@@ -83,7 +83,8 @@ fn place_of(host: &str, port: u16, tls: bool) -> ConnectionAddr {
 
 /// The URL without what is secret.
 fn shown(scheme: &str, rest: &str) -> String {
-    let hosts = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts);
+    // The path of a socket may have an @, and its password comes behind it.
+    let hosts = if scheme.contains("unix") { rest } else { rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts) };
     format!("{scheme}://{}", hosts.split('?').next().unwrap_or_default())
 }
 
@@ -139,6 +140,7 @@ mod tests {
             "rediss://:secret@host",
             "redis+sentinel://:secret@a:1,b/main/3",
             "redis+cluster://me:secret@[::1]:7000,b",
+            "unix:///run/a@b.sock?user=me&pass=secret@1",
         ] {
             let (_, place) = parse(url).expect("a URL");
             assert!(!place.contains("secret"), "{place}");
