@@ -104,7 +104,12 @@ describe("other calls", () => {
     ["MasterAgent with no concurrency", () => new MasterAgent({ concurrency: 0 }), "options.concurrency"],
     ["MasterAgent with a short lease", () => new MasterAgent({ lease: 1 }), "options.lease"],
     ["MasterAgent with an odd stallTimeout", () => new MasterAgent({ stallTimeout: Number.NaN }), "options.stallTimeout"],
-    ["MasterAgent with another store", () => new MasterAgent({ store: "http://:s3cret@localhost" }), "options.store", /http:\/\/localhost.*not supported/],
+    [
+      "MasterAgent with another store",
+      () => new MasterAgent({ store: "http://:s3cret@localhost" }),
+      "options.store",
+      /http:\/\/localhost.*not supported/,
+    ],
     ["MasterAgent with an empty store", () => new MasterAgent({ store: "" }), "options.store"],
     ["MasterAgent with a zero byte in the path", () => new MasterAgent({ store: "a\0b" }), "options.store"],
     ["MasterAgent with an empty queue", () => new MasterAgent({ queue: "" }), "options.queue"],
