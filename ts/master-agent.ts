@@ -115,7 +115,7 @@ export class MasterAgent {
     this.#connection = new Connection(this.#store);
     this.#spawner = new Spawner(this.#connection, defaults, limit);
     this.#events = new EventHub((on) => this.#wantEvents(on));
-    this.#connection.onHealth = (error) => this.#tellHealth(error);
+    this.#connection.onHealth = MasterAgent.#healthTeller(new WeakRef(this));
     this.#candidate = { place: JSON.stringify([this.#store.folder, this.#store.queue]), autostart: () => this.#autostart(1_000) };
     closeWith(this, this.#connection);
     if (startsItself) {
@@ -398,6 +398,16 @@ export class MasterAgent {
       this.#tellHealth(null);
     }
     return failure;
+  }
+
+  /** Weak, and not a function of the constructor, whose functions hold the master: the connection must not refer to its owner. */
+  static #healthTeller(reference: WeakRef<MasterAgent>): (failure: Failure | null) => void {
+    return (failure) => {
+      const master = reference.deref();
+      if (master !== undefined) {
+        master.#tellHealth(failure);
+      }
+    };
   }
 
   /** A change is told once, whoever noticed it: the engine, or a start that failed. */
