@@ -8,16 +8,31 @@
  * - `sh`: commands, run in order in one folder per page with the files of the page. A trailing `&` leaves one running to the
  *   end of the page, when it must have printed something, gets SIGTERM and must end with code 0. A `text` block below is what
  *   the others print.
+ *
+ * Where a page says `redis://localhost:6379`, it means a server that is started here, which is empty for each page.
  */
 import assert from "node:assert/strict";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import ts from "typescript";
+import { type RedisProcess, startRedis } from "../../scripts/lib/redis.mjs";
+import { withoutRedis } from "../helpers/redis.ts";
 import { type Block, blocksOf, matches, pages, root } from "./markdown.ts";
 import { type Outcome, runNode, Scratch, Service } from "./programs.ts";
 
 const scratch = new Scratch();
+
+/** The address that pages show. */
+const REDIS = "redis://localhost:6379";
+let redis: RedisProcess | undefined;
+const needsRedis = ({ code }: Block): boolean => code.includes(REDIS);
+const withoutServer = (some: readonly Block[]): string | false => (some.some(needsRedis) ? withoutRedis : false);
+
+/** What a page shows, with the address of the server that there is: a database for each page. */
+const here = (text: string, page: string): string =>
+  text.replaceAll(REDIS, () => `redis://127.0.0.1:${redis?.port}/${pages.indexOf(page)}`);
+
 const blocks = pages.flatMap(blocksOf);
 const isProgram = ({ language }: Block): boolean => language === "ts" || language === "js";
 const programs = blocks.filter((block) => isProgram(block) && !block.fragment && block.file === undefined);
@@ -88,11 +103,18 @@ function assertPrints(stdout: string, { output, page, line }: Block): void {
   assert.equal(stdout, output, `${page}:${line}: prints something else than the page shows`);
 }
 
-before(() => {
-  for (const block of [...programs, ...files]) scratch.write(placeOf(block), block.code);
+before(async () => {
+  if (blocks.some(needsRedis) && withoutRedis === false) {
+    const folder = scratch.write("redis/about.txt", "The data of the server of these tests.").replace(/about.txt$/, "");
+    redis = await startRedis({ folder, args: ["--save", "", "--appendonly", "yes", "--databases", pages.length + 1] });
+  }
+  for (const block of [...programs, ...files]) scratch.write(placeOf(block), here(block.code, block.page));
   compile([...programs, ...files].map(placeOf).filter((path) => path.endsWith(".ts")));
 });
-after(() => scratch.remove());
+after(async () => {
+  await redis?.end();
+  scratch.remove();
+});
 
 test("what the compiler says belongs to a block", () => {
   const known = new Set([...programs, ...files].map(placeOf));
@@ -111,7 +133,7 @@ test("there are blocks, and of known kinds", () => {
 
 describe("programs", { concurrency: 2 }, () => {
   for (const block of programs) {
-    test(`${block.page}:${block.line}`, async () => {
+    test(`${block.page}:${block.line}`, { skip: withoutServer([block]) }, async () => {
       assertTyped(block);
       const path = join(scratch.folder, placeOf(block));
       const outcome = await runNode([path.replace(/\.ts$/, ".js")], join(path, ".."));
@@ -185,7 +207,8 @@ async function runCommands(page: string): Promise<void> {
     for (const block of blocks.filter((one) => one.page === page && one.language === "sh")) {
       let printed = "";
       const lines = block.code.split("\n").map((line) => line.replace(/(^|\s)#.*$/, "").trim());
-      for (const line of lines) if (line !== "" && NOT_RUN[line] === undefined) printed += await runLine(line, cwd, services);
+      for (const line of lines)
+        if (line !== "" && NOT_RUN[line] === undefined) printed += await runLine(here(line, page), cwd, services);
       assertPrints(printed, block);
     }
   } finally {
@@ -196,7 +219,7 @@ async function runCommands(page: string): Promise<void> {
 
 describe("commands", { concurrency: 2 }, () => {
   for (const page of pages.filter((one) => blocks.some((block) => block.page === one && block.language === "sh"))) {
-    test(page, async () => {
+    test(page, { skip: withoutServer(blocks.filter((block) => block.page === page && block.language === "sh")) }, async () => {
       for (const block of files.filter((file) => file.page === page)) assertTyped(block);
       await runCommands(page);
     });
