@@ -1,6 +1,7 @@
 // Inputs and outputs are typed from a sub-agent, or from SubAgentTypes, through to the result.
 import {
   EchoSubAgent,
+  type ErrorCode,
   getSubAgentRegistry,
   getTaskQueue,
   type ISubAgent,
@@ -8,6 +9,7 @@ import {
   MasterAgent,
   registerSubAgent,
   type StandardSchema,
+  type StoreHealth,
   type TaskContext,
 } from "master-agent";
 
@@ -101,6 +103,12 @@ export async function f() {
     .off("health", () => {});
   for await (const e of master.events()) if (e.type === "task:failed") e.error.code;
   await getTaskQueue().add("typed", 3, { delay: 3 });
+  const health = await master.health({ timeout: 500 });
+  yes<Eq<typeof health, StoreHealth>>();
+  yes<Eq<typeof health.status, "ok" | "unreachable" | "failing">>();
+  if (health.error !== null) yes<Eq<typeof health.error.code, ErrorCode>>();
+  // @ts-expect-error: no such option
+  await getTaskQueue().health({ limit: 500 });
   yes<Eq<ReturnType<typeof f2>, Typed | undefined>>();
 }
 function f2() {
