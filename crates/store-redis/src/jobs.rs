@@ -637,7 +637,8 @@ impl JobStore for RedisStore {
 
     fn publish(&self, queue: Arc<str>, events_json: Box<str>) {
         let of = self.queue(&queue);
-        let message = format!("{}\0{events_json}", self.shared.client);
+        let number = self.shared.published.fetch_add(1, Ordering::Relaxed);
+        let message = format!("{}\0{number}\0{events_json}", self.shared.client);
         let call = Call::command(&[b"PUBLISH", format!("{}v", of.prefix).as_bytes(), message.as_bytes()]);
         self.link().submit(call, None, Box::new(|_| {}));
     }

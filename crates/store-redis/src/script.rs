@@ -1,5 +1,7 @@
 //! The Lua scripts, one file per operation, and the commands that carry them.
 
+use std::borrow::Cow;
+
 use redis::Cmd;
 
 macro_rules! scripts {
@@ -48,6 +50,31 @@ scripts! {
     Names = ["state/space", "state/names"];
     Clear = ["state/space", "state/clear"];
     Sweep = ["state/space", "state/entries", "state/sweep"];
+}
+
+/// The scripts as a server knows them.
+#[derive(Debug, Default)]
+pub(crate) struct Scripts {
+    /// Their names there, in the order of `Script::ALL`.
+    pub(crate) shas: Vec<String>,
+    /// In a Cluster, each is given one key more, which never exists. While a slot moves, a server refuses with TRYAGAIN what
+    /// names several keys of which one is not there: so a script never begins where some of its keys are elsewhere. Most of its
+    /// keys are not named, and it would stop half-way, or write beside what is still to come.
+    pub(crate) guarded: bool,
+}
+
+impl Scripts {
+    /// What a server is to load for a script, which does not know of the guard.
+    pub(crate) fn source(&self, script: Script) -> Cow<'static, str> {
+        let source = script.source();
+        if self.guarded { format!("table.remove(KEYS)\n{source}").into() } else { source.into() }
+    }
+}
+
+/// A key that nobody writes, in the slot of `key`.
+fn guard_of(key: &[u8]) -> Vec<u8> {
+    let tagged = key.iter().position(|byte| *byte == b'}').map_or(key, |end| &key[..=end]);
+    [tagged, b"-"].concat()
 }
 
 /// A command and its arguments, one after the other in a text of bytes.
@@ -119,16 +146,48 @@ impl Call {
         }
     }
 
-    pub(crate) fn to_cmd(&self, shas: &[String]) -> Cmd {
-        let mut cmd = Cmd::with_capacity(self.ends.len() + 3, self.bytes.len() + 64);
-        if let Some(script) = self.script {
-            cmd.arg("EVALSHA").arg(shas.get(script as usize).map_or("", String::as_str)).arg(self.keys);
+    pub(crate) fn to_cmd(&self, scripts: &Scripts) -> Cmd {
+        let mut cmd = Cmd::with_capacity(self.ends.len() + 4, self.bytes.len() + 64);
+        let Some(script) = self.script else {
+            self.arguments(0..self.ends.len()).for_each(|argument| {
+                cmd.arg(argument);
+            });
+            return cmd;
+        };
+        let guard = scripts.guarded.then(|| self.arguments(0..1).next().map(guard_of)).flatten();
+        let sha = scripts.shas.get(script as usize).map_or("", String::as_str);
+        cmd.arg("EVALSHA").arg(sha).arg(self.keys + usize::from(guard.is_some()));
+        self.arguments(0..self.keys).for_each(|key| {
+            cmd.arg(key);
+        });
+        if let Some(guard) = guard {
+            cmd.arg(guard);
         }
-        let mut from = 0;
-        for end in &self.ends {
-            cmd.arg(&self.bytes[from..*end]);
-            from = *end;
-        }
+        self.arguments(self.keys..self.ends.len()).for_each(|argument| {
+            cmd.arg(argument);
+        });
         cmd
+    }
+
+    fn arguments(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = &[u8]> {
+        let start = |index: usize| if index == 0 { 0 } else { self.ends[index - 1] };
+        range.map(move |index| &self.bytes[start(index)..self.ends[index]])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cluster_has_a_guard_behind_the_keys() {
+        let call = Call::script(Script::Pause, &[b"ma:{q}:m"]).with("1").with("2");
+        let packed = |guarded| {
+            let scripts = Scripts { shas: vec!["sha".into(); Script::ALL.len()], guarded };
+            String::from_utf8(call.to_cmd(&scripts).get_packed_command()).expect("a text")
+        };
+        let words = |text: &str| text.lines().filter(|line| !line.starts_with(['*', '$'])).collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&packed(false)), "EVALSHA sha 1 ma:{q}:m 1 2");
+        assert_eq!(words(&packed(true)), "EVALSHA sha 2 ma:{q}:m ma:{q}- 1 2");
     }
 }

@@ -1,7 +1,7 @@
 //! What the parts of one store share: the connection, the names, who listens, and what is known of workers.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -37,6 +37,9 @@ pub(crate) struct Shared {
     /// Queues whose channels are listened to: of ends, of events.
     pub(crate) ends: Mutex<Waiting>,
     pub(crate) events: Mutex<HashSet<Arc<str>>>,
+    /// How many messages with events were sent, and which came.
+    pub(crate) published: AtomicU64,
+    arrivals: Mutex<Arrivals>,
     /// Queues whose events others listen to, as of the last maintenance.
     pub(crate) heard: RwLock<HashSet<Arc<str>>>,
     /// How many queues there were when they were last listed, and for how many maintenances that is taken to hold.
@@ -56,6 +59,39 @@ pub(crate) struct Known {
 pub(crate) struct Waiting {
     /// Listened to, and whether somebody still waits.
     pub(crate) queues: HashMap<Arc<str>, bool>,
+}
+
+/// More senders than these are not remembered.
+const MAX_SENDERS: usize = 1_000;
+
+/// Which messages came: a message is sent again where its answer was lost, and a Cluster may deliver one over two servers.
+#[derive(Default)]
+struct Arrivals {
+    /// The largest number of each sender, and a bit for each of those up to it.
+    senders: HashMap<Box<str>, (u64, u128)>,
+}
+
+impl Arrivals {
+    fn is_new(&mut self, sender: &str, number: u64) -> bool {
+        let Some((largest, came)) = self.senders.get_mut(sender) else {
+            if self.senders.len() >= MAX_SENDERS {
+                self.senders.clear();
+            }
+            self.senders.insert(sender.into(), (number, 1));
+            return true;
+        };
+        let shift = |by: u64| u32::try_from(by).unwrap_or(u32::MAX);
+        if number > *largest {
+            *came = came.checked_shl(shift(number - *largest)).unwrap_or(0) | 1;
+            *largest = number;
+            return true;
+        }
+        // Too old to be known: it came then.
+        let bit = 1_u128.checked_shl(shift(*largest - number)).unwrap_or(0);
+        let is_new = *came & bit == 0 && bit != 0;
+        *came |= bit;
+        is_new
+    }
 }
 
 impl Shared {
@@ -79,6 +115,8 @@ impl Shared {
             workers: Mutex::default(),
             ends: Mutex::default(),
             events: Mutex::default(),
+            published: AtomicU64::new(0),
+            arrivals: Mutex::default(),
             heard: RwLock::default(),
             listed: Mutex::new((-1, 0)),
             calls: AtomicUsize::new(0),
@@ -226,8 +264,12 @@ impl Ears for Shared {
                 self.tell(|listener| listener.ended(&queue.name, &ids));
             }
             "v" => {
-                let (client, events) = parts(payload);
-                if client != self.client && self.events.lock().contains(&queue.name) {
+                let (client, rest) = parts(payload);
+                let (number, events) = parts(rest);
+                if client != self.client
+                    && self.events.lock().contains(&queue.name)
+                    && number.parse().is_ok_and(|number| self.arrivals.lock().is_new(client, number))
+                {
                     self.tell(|listener| listener.events(&queue.name, events));
                 }
             }
@@ -311,5 +353,19 @@ impl Shared {
 
     pub(crate) fn next_call(&self) -> i64 {
         self.calls.fetch_add(1, Ordering::Relaxed) as i64 + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_new_once_in_whatever_order_it_comes() {
+        let mut arrivals = Arrivals::default();
+        let mut take = |sender, numbers: &[u64]| -> Vec<bool> { numbers.iter().map(|n| arrivals.is_new(sender, *n)).collect() };
+        assert_eq!(take("a", &[7, 8, 7, 8, 10, 9, 9]), [true, true, false, false, true, true, false]);
+        assert_eq!(take("b", &[7, 7]), [true, false], "each sender counts for itself");
+        assert_eq!(take("a", &[1_000, 10, 999, 1_000]), [true, false, true, false]);
     }
 }
