@@ -1,6 +1,7 @@
 //! Closing and opening again: what was acknowledged is there. Passes at once where a place cannot be reopened.
 
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use master_agent_core::{JobId, JobRef, JobState, Keep};
 
@@ -45,6 +46,7 @@ fn a_closed_store_says_so(fixture: Fixture) {
         ("queues", ask(|reply| kit.store.queues(reply)).err()),
         ("logs", ask(|reply| kit.store.logs(queue(), by_id(JobId(1)), 0, 1, reply)).err()),
         ("workers", ask(|reply| kit.store.workers(queue(), reply)).err()),
+        ("check", ask(|reply| kit.store.check(Duration::from_secs(5), reply)).err()),
         ("listen", ask(|reply| kit.store.listen(queue(), true, reply)).err()),
     ];
     for (operation, error) in closed {

@@ -183,6 +183,7 @@ macro_rules! job_store_tests {
                 a_job_that_ends_again_is_the_newest,
                 counts_are_per_lane_and_state,
                 queues_are_those_that_held_jobs,
+                a_check_is_answered_and_changes_nothing,
                 progress_is_the_last_value_and_stays,
                 log_lines_are_numbered_and_paged,
                 the_newest_log_lines_are_kept,

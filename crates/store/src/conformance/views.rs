@@ -1,5 +1,7 @@
 //! What is shown: look-ups, lists and their pages, counts, queues, notes and logs.
 
+use std::time::Duration;
+
 use master_agent_core::{JobId, JobState, Keep};
 
 use super::Fixture;
@@ -19,6 +21,7 @@ super::cases! {
     a_job_that_ends_again_is_the_newest,
     counts_are_per_lane_and_state,
     queues_are_those_that_held_jobs,
+    a_check_is_answered_and_changes_nothing,
     progress_is_the_last_value_and_stays,
     log_lines_are_numbered_and_paged,
     the_newest_log_lines_are_kept,
@@ -194,6 +197,18 @@ fn counts_are_per_lane_and_state(fixture: Fixture) {
     kit.maintain(T0 + 9);
     kit.control_all(&Control::Clean { state: JobState::Completed, before: T0 + 1, limit: 9 });
     assert_eq!(counts(), [count("a", JobState::Waiting, 2), count("b", JobState::Waiting, 2)], "zeros are left out");
+}
+
+fn a_check_is_answered_and_changes_nothing(fixture: Fixture) {
+    let kit = Kit::new(fixture.store());
+    let check = || ask(|reply| kit.store.check(Duration::from_secs(5), reply)).expect("the store works");
+    check();
+    assert!(kit.queues().is_empty());
+    let id = kit.add_one(job("a"));
+    if let Some(server) = check() {
+        assert!(!server.name.is_empty() && !server.version.is_empty() && !server.mode.is_empty(), "{server:?}");
+    }
+    assert_eq!(kit.view(by_id(id)).map(|view| view.state), Some(JobState::Waiting));
 }
 
 fn queues_are_those_that_held_jobs(fixture: Fixture) {
