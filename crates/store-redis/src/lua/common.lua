@@ -64,8 +64,11 @@ local function trim(fam, keep_count, keep_age, now, slice)
   if keep_age >= 0 then before = now - keep_age end
   if excess <= 0 and (before < 0 or (oldest and oldest >= before)) then return end
   local gone, flags, lanes, removed, head, stop = {}, {}, {}, 0, nil, false
+  -- Ends of one settle begin alike: read once.
+  local known, flag, finished, lane
   while removed < slice and not stop do
-    local want = math.min(slice - removed, math.max(excess - removed, 1), 500)
+    -- One more than goes, to see how old it is.
+    local want = math.min(slice - removed, math.max(excess - removed, 0) + 1, 500)
     local length = call('LLEN', f)
     local ids = call('LRANGE', f, 0, want - 1)
     if #ids == 0 then break end
@@ -73,16 +76,22 @@ local function trim(fam, keep_count, keep_age, now, slice)
     local pops = 0
     for i = 1, #ids do
       local rec = ends[i]
-      local state = rec and sub(rec, 2, 2)
-      if rec and family(state) == fam and tonumber(sub(rec, 19, 34)) <= total - length + i then
-        local finished = tonumber(sub(rec, 3, 18))
+      local counts = rec and known and sub(rec, 1, #known) == known
+      if rec and not counts then
+        local state = sub(rec, 2, 2)
+        counts = family(state) == fam and tonumber(sub(rec, 19, 34)) <= total - length + i
+        if counts then
+          local last = 54 + tonumber(sub(rec, 51, 54))
+          known, flag, finished, lane = sub(rec, 1, last), sub(rec, 1, 1), tonumber(sub(rec, 3, 18)), state .. sub(rec, 55, last)
+        end
+      end
+      if counts then
         if removed >= excess and finished >= before then
           stop, head = true, finished
           break
         end
         removed = removed + 1
-        gone[removed], flags[removed] = ids[i], sub(rec, 1, 1)
-        local lane = state .. sub(rec, 55, 54 + tonumber(sub(rec, 51, 54)))
+        gone[removed], flags[removed] = ids[i], flag
         lanes[lane] = (lanes[lane] or 0) + 1
       end
       pops = pops + 1
