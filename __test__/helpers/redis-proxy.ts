@@ -21,6 +21,39 @@ interface Pair {
   server: Socket;
 }
 
+/** One direction of a connection. What is late holds up what comes after it, as in any stream. */
+class Way {
+  readonly to: Socket;
+  readonly #late: Buffer[] = [];
+  #due = 0;
+
+  constructor(to: Socket) {
+    this.to = to;
+  }
+
+  get isLate(): boolean {
+    return this.#late.length > 0;
+  }
+
+  send(piece: Buffer, ms = 0): void {
+    const now = performance.now();
+    this.#due = Math.max(this.#due, now + ms);
+    if (this.#due <= now && !this.isLate) {
+      this.#write(piece);
+      return;
+    }
+    this.#late.push(piece);
+    // Whichever timer comes first takes what came first.
+    setTimeout(() => this.#write(this.#late.shift() as Buffer), this.#due - now);
+  }
+
+  #write(piece: Buffer): void {
+    if (!this.to.destroyed) {
+      this.to.write(piece);
+    }
+  }
+}
+
 export class TcpProxy {
   readonly #listener: Server;
   readonly #pairs = new Set<Pair>();
@@ -73,28 +106,22 @@ export class TcpProxy {
       [client, server, "client"],
       [server, client, "server"],
     ] as const) {
-      side.on("data", (piece) => this.#carry(pair, other, piece, from));
+      const way = new Way(other);
+      side.on("data", (piece) => this.#carry(pair, way, piece, from));
       side.on("close", () => this.#cut(pair));
     }
   }
 
-  #carry(pair: Pair, to: Socket, piece: Buffer, from: "client" | "server"): void {
+  #carry(pair: Pair, way: Way, piece: Buffer, from: "client" | "server"): void {
     const wire = this.#wire;
-    const write = (): void => {
-      if (!to.destroyed) {
-        to.write(piece);
-      }
-    };
     // What came before goes first.
     if (wire.kind === "stall" || this.#held.length > 0) {
-      this.#held.push(write);
-    } else if (wire.kind === "delay") {
-      setTimeout(write, wire.ms);
-    } else if (wire.kind === "halve" && wire.from === from) {
+      this.#held.push(() => way.send(piece));
+    } else if (wire.kind === "halve" && wire.from === from && !way.isLate) {
       this.#wire = { kind: "pass" };
-      to.end(piece.subarray(0, piece.length >> 1), () => this.#cut(pair));
+      way.to.end(piece.subarray(0, piece.length >> 1), () => this.#cut(pair));
     } else {
-      write();
+      way.send(piece, wire.kind === "delay" ? wire.ms : 0);
     }
   }
 

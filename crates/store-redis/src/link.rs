@@ -389,8 +389,10 @@ impl Driver {
             self.warned = true;
             self.warn(wire).await;
         }
-        for (meta, worker, now) in std::mem::take(&mut self.lost_claims) {
+        // Each is forgotten once it is done: this connection may break too.
+        while let Some((meta, worker, now)) = self.lost_claims.last().cloned() {
             self.give_back(wire, &meta, worker, now).await.map_err(failed)?;
+            self.lost_claims.pop();
         }
         Ok(())
     }
