@@ -125,14 +125,16 @@ fn session_of(environment: &Environment, model: &[u8], folder: Option<&str>, kin
         builder = builder.with_config_entry("session.model_external_initializers_file_folder_path", folder).map_err(reason)?;
     }
     builder = builder.with_optimization_level(GraphOptimizationLevel::Level3).map_err(reason)?;
-    builder = match kind {
-        Kind::Narrow => builder.with_intra_threads(1).and_then(|builder| builder.with_intra_op_spinning(false)),
-        Kind::Wide => builder
-            .with_intra_threads(2)
-            .and_then(|builder| builder.with_intra_op_spinning(true))
-            .and_then(|builder| builder.with_config_entry("session.force_spinning_stop", "1")),
+    let (threads, spins) = match kind {
+        Kind::Narrow => (1, false),
+        Kind::Wide => (2, true),
+    };
+    builder = builder.with_intra_threads(threads).map_err(reason)?;
+    builder = builder.with_intra_op_spinning(spins).map_err(reason)?;
+    if spins {
+        // Not between two texts.
+        builder = builder.with_config_entry("session.force_spinning_stop", "1").map_err(reason)?;
     }
-    .map_err(reason)?;
     builder = builder.with_inter_threads(1).map_err(reason)?;
     builder = builder.with_flush_to_zero().map_err(reason)?;
     builder.commit_from_memory(model).map_err(|error| error.to_string())
@@ -298,7 +300,7 @@ mod tests {
     #[test]
     fn the_wide_session_is_made_for_those_who_ask_more_than_a_few_times() {
         let wide = Wide::new(environment(), packaged().join("model.onnx"));
-        let ran = || wide.run(|session| session.inputs().len() > 0).unwrap_or(false);
+        let ran = || wide.run(|session| !session.inputs().is_empty()).unwrap_or(false);
         assert_eq!([(); NARROW_FIRST + 2].map(|()| ran()), [false, false, false, true, true]);
         // Who finds it in use does not wait for it.
         assert_eq!(wide.run(|_| wide.run(|_| ())), Some(None));
