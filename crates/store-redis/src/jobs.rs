@@ -705,7 +705,8 @@ impl Shared {
             self.next_lease.fetch_min(lease, Ordering::Relaxed);
         }
         let own = i64::from(self.events.lock().contains(&queue.name));
-        let is_heard = number(7).unwrap_or(0) > own;
+        // In a Cluster who listens may be connected to another server.
+        let is_heard = self.cluster || number(7).unwrap_or(0) > own;
         if self.heard.read().contains(&queue.name) != is_heard {
             let mut heard = self.heard.write();
             if is_heard {

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-use redis::{AsyncConnectionConfig, Client, Cmd, PushInfo, PushKind, RedisError, RedisResult, TlsMode, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, PushInfo, PushKind, RedisError, RedisResult, TlsMode, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::address::Address;
@@ -137,25 +137,23 @@ impl Link {
 #[derive(Clone)]
 enum Wire {
     Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
+    /// What is sent, and what is heard: every server of a Cluster passes messages on. The client would move subscriptions with the slots,
+    /// but takes the confirmations of several for the answers of what it sent next.
+    Cluster(ClusterConnection, MultiplexedConnection),
 }
 
 impl Wire {
     async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         let value = match self {
             Self::Single(connection) => connection.req_packed_command(cmd).await,
-            Self::Cluster(connection) => connection.req_packed_command(cmd).await,
+            Self::Cluster(connection, _) => connection.req_packed_command(cmd).await,
         }?;
         value.extract_error()
     }
 
     async fn subscribe(&mut self, channel: &[u8], on: bool) -> RedisResult<()> {
-        match (self, on) {
-            (Self::Single(connection), true) => connection.subscribe(channel).await,
-            (Self::Single(connection), false) => connection.unsubscribe(channel).await,
-            (Self::Cluster(connection), true) => connection.subscribe(channel).await,
-            (Self::Cluster(connection), false) => connection.unsubscribe(channel).await,
-        }
+        let (Self::Single(connection) | Self::Cluster(_, connection)) = self;
+        if on { connection.subscribe(channel).await } else { connection.unsubscribe(channel).await }
     }
 }
 
@@ -400,7 +398,7 @@ impl Driver {
     async fn load(&mut self, wire: &mut Wire) -> RedisResult<()> {
         let mut shas = Vec::with_capacity(Script::ALL.len());
         for script in Script::ALL {
-            let sha = wire.send(redis::cmd("SCRIPT").arg("LOAD").arg(&*self.scripts.source(*script))).await?;
+            let sha = wire.send(redis::cmd("SCRIPT").arg("LOAD").arg(self.scripts.source(*script))).await?;
             shas.push(crate::value::text(&sha).unwrap_or_default().to_owned());
         }
         self.scripts.shas = shas;
@@ -574,6 +572,20 @@ async fn start(flight: &mut FuturesUnordered<Flight>, mut sending: Flight) {
     }
 }
 
+/// A connection to one of the servers, whichever answers first when they are asked in random order.
+async fn any_of(nodes: &[ConnectionInfo], config: &AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+    let mut nodes = nodes.to_vec();
+    fastrand::shuffle(&mut nodes);
+    let mut last = RedisError::from(std::io::Error::from(std::io::ErrorKind::NotConnected));
+    for node in nodes {
+        match Client::open(node)?.get_multiplexed_async_connection_with_config(config).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 fn is_refusal(error: &RedisError) -> bool {
     let text = error.to_string();
     ["WRONGPASS", "NOAUTH", "NOPERM", "DB index", "invalid DB"].iter().any(|word| text.contains(word))
@@ -588,7 +600,7 @@ async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisR
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(ANSWER))
         .set_pipeline_buffer_size(1_000)
-        .set_push_sender(pushes.clone());
+        .set_push_sender(pushes);
     Ok(match address {
         Address::Single(info) => {
             let client = Client::open((**info).clone())?;
@@ -614,9 +626,8 @@ async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisR
                 .connection_timeout(CONNECT)
                 .response_timeout(ANSWER)
                 .use_protocol(redis::ProtocolVersion::RESP3)
-                .push_sender(pushes)
                 .build()?;
-            Wire::Cluster(client.get_async_connection().await?)
+            Wire::Cluster(client.get_async_connection().await?, any_of(nodes, &config).await?)
         }
     })
 }

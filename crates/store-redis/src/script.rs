@@ -1,7 +1,5 @@
 //! The Lua scripts, one file per operation, and the commands that carry them.
 
-use std::borrow::Cow;
-
 use redis::Cmd;
 
 macro_rules! scripts {
@@ -64,10 +62,10 @@ pub(crate) struct Scripts {
 }
 
 impl Scripts {
-    /// What a server is to load for a script, which does not know of the guard.
-    pub(crate) fn source(&self, script: Script) -> Cow<'static, str> {
-        let source = script.source();
-        if self.guarded { format!("table.remove(KEYS)\n{source}").into() } else { source.into() }
+    /// What a server is to load for a script, which does not know of the guard, but whether it is there.
+    pub(crate) fn source(&self, script: Script) -> String {
+        let cluster = if self.guarded { "table.remove(KEYS)" } else { "false" };
+        format!("local cluster = {cluster}\n{}", script.source())
     }
 }
 

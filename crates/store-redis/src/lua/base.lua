@@ -45,8 +45,8 @@ local function family(state) if state == '3' then return 'c' end return 'f' end
 -- Who waits for jobs in other processes is told of their ends. mine: this client listens itself.
 local function tell_ends(ids, mine)
   local channel = P .. 'e'
-  local heard = call('PUBSUB', 'NUMSUB', channel)[2]
-  if heard > mine then
+  -- In a cluster who listens may be connected to another server.
+  if cluster or call('PUBSUB', 'NUMSUB', channel)[2] > mine then
     each(ids, 500, function(from, to) call('PUBLISH', channel, table.concat(ids, ',', from, to)) end)
   end
 end
