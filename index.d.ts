@@ -1229,7 +1229,8 @@ export declare class MasterAgent {
 	}>;
 	/**
 	 * Stops, answers every open wait with `ERR_CLOSED` and lets go of the store. Running handlers have up to `timeout` milliseconds
-	 * (30 000). May be called again; calls after it are `ERR_CLOSED`.
+	 * (30 000), and the store a second more: what it did not take by then runs again when the lease ends. May be called again; calls
+	 * after it are `ERR_CLOSED`.
 	 */
 	close(closeOptions?: {
 		timeout?: number | undefined;

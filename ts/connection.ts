@@ -78,6 +78,9 @@ function syncAll(): void {
   }
 }
 
+/** Milliseconds that closing has, beside the time for handlers, to tell the store what ended and what is given back. */
+const CLOSE_GRACE = 1_000;
+
 /** One session of the addon, opened at its first use. */
 export class Connection {
   readonly config: StoreConfig;
@@ -553,7 +556,10 @@ export class Connection {
     }
   }
 
-  /** Waits up to `timeout` milliseconds for running handlers, answers every open wait with `ERR_CLOSED`, and lets go of the session. */
+  /**
+   * Waits up to `timeout` milliseconds for running handlers, answers every open wait with `ERR_CLOSED`, and lets go of the session, at most
+   * a second later whatever becomes of the store.
+   */
   close(timeout: number): Promise<void> {
     this.#closing ??= this.#close(timeout);
     return this.#closing;
@@ -566,7 +572,7 @@ export class Connection {
       // The answer comes after the handlers' ends. Should it not, the session is torn down all the same.
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, Math.min(timeout + 5_000, 2 ** 31 - 1));
+        timer = setTimeout(resolve, Math.min(timeout + CLOSE_GRACE, 2 ** 31 - 1));
       });
       const answer = this.#request(session, `{"op":"close","timeout":${timeout}}`, true);
       await Promise.race([answer, late]);

@@ -465,7 +465,8 @@ export class MasterAgent {
 
   /**
    * Stops, answers every open wait with `ERR_CLOSED` and lets go of the store. Running handlers have up to `timeout` milliseconds
-   * (30 000). May be called again; calls after it are `ERR_CLOSED`.
+   * (30 000), and the store a second more: what it did not take by then runs again when the lease ends. May be called again; calls
+   * after it are `ERR_CLOSED`.
    */
   async close(closeOptions?: { timeout?: number | undefined }): Promise<void> {
     const timeout = stopTimeout(closeOptions);

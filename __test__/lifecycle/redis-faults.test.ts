@@ -184,7 +184,7 @@ test("stop and close end in time, whatever became of Redis", options, async (t) 
     }
     const waiting = assert.rejects(soon("the wait", master.waitForJob(jobId)));
     const from = performance.now();
-    await soon("the end of close", master.close({ timeout: 500 }), 15_000);
+    await soon("the end of close", master.close({ timeout: 500 }), 4_000);
     t.diagnostic(`${fate}: closed after ${Math.round(performance.now() - from)} ms`);
     await waiting;
     // It was not given back: its lease ends, and it runs elsewhere.
