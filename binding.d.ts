@@ -31,7 +31,8 @@ export declare class Session {
   forget(request: number): void
   alive(): void
   drain(): string
-  shutdown(): void
+  /** Gives back what the session holds. With `wait` it returns when the store knows of it, or after half a second. */
+  shutdown(wait: boolean): void
 }
 
 /** What a call answers: `error` and `value` are JSON. */

@@ -147,14 +147,17 @@ impl Session {
         })
     }
 
+    /// Gives back what the session holds. With `wait` it returns when the store knows of it, or after half a second.
     #[napi]
-    pub fn shutdown(&self) -> Result<()> {
+    pub fn shutdown(&self, wait: bool) -> Result<()> {
         guarded(|| {
-            let (done, wait) = std::sync::mpsc::sync_channel(1);
+            let (done, told) = std::sync::mpsc::sync_channel(1);
             self.inner.abandon(Box::new(move |_| {
                 let _ = done.send(());
             }));
-            let _ = wait.recv_timeout(SHUTDOWN_LIMIT);
+            if wait {
+                let _ = told.recv_timeout(SHUTDOWN_LIMIT);
+            }
             Ok(())
         })
     }

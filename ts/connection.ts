@@ -67,7 +67,7 @@ let exitHooked = false;
 
 function shutdownAll(): void {
   for (const connection of live) {
-    connection.shutdown();
+    connection.shutdown(true);
   }
 }
 
@@ -571,20 +571,21 @@ export class Connection {
       this.flush();
       // The answer comes after the handlers' ends. Should it not, the session is torn down all the same.
       let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, Math.min(timeout + CLOSE_GRACE, 2 ** 31 - 1));
+      const late = new Promise<false>((resolve) => {
+        timer = setTimeout(resolve, Math.min(timeout + CLOSE_GRACE, 2 ** 31 - 1), false);
       });
       const answer = this.#request(session, `{"op":"close","timeout":${timeout}}`, true);
-      await Promise.race([answer, late]);
+      const outcome = await Promise.race([answer, late]);
       clearTimeout(timer);
-      this.shutdown();
+      // A store that did not answer in time is not waited for once more.
+      this.shutdown(outcome !== false);
     }
     this.#closed = true;
     clearInterval(this.#keepAlive);
   }
 
-  /** Gives back what this session holds, at once, and answers all that is open with `ERR_CLOSED`. */
-  shutdown(): void {
+  /** Gives back what this session holds, and answers all that is open with `ERR_CLOSED`. With `wait` the thread stands until the store knows. */
+  shutdown(wait: boolean): void {
     const session = this.#session;
     if (session === undefined || this.#closed) {
       return;
@@ -594,7 +595,7 @@ export class Connection {
     this.pulse(undefined);
     this.flush();
     this.#closing ??= Promise.resolve();
-    session.shutdown();
+    session.shutdown(wait);
     const failure = new Failure({ code: "ERR_CLOSED", message: "The connection was closed before the answer came" });
     for (const request of [...this.#submits.keys()]) {
       this.#answerSubmits(request, failure);

@@ -30,7 +30,7 @@ export interface Session {
   forget(request: number): void;
   alive(): void;
   drain(): string;
-  shutdown(): void;
+  shutdown(wait: boolean): void;
 }
 
 /** Opens a session; `wake` is called when there is something to drain, at most once until the next drain. */
