@@ -167,6 +167,9 @@ enum Ending {
     Pause(Cure),
 }
 
+/// Commands that wait to be written; more than anybody submits, as the first that finds no place comes out of its order.
+const MOST_UNSENT: usize = 1 << 24;
+
 struct Driver {
     address: Address,
     place: String,
@@ -561,8 +564,10 @@ impl Driver {
     }
 }
 
-/// Begins to send: futures send when they are first asked, so each is asked once in its turn.
-async fn start(flight: &mut FuturesUnordered<Flight>, mut sending: Flight) {
+/// Begins to send: futures send when they are first asked, so each is asked once in its turn. None may be put off, by a full
+/// pipeline or because the task has done much: what is asked again comes in any order.
+async fn start(flight: &mut FuturesUnordered<Flight>, sending: Flight) {
+    let mut sending: Flight = Box::pin(tokio::task::unconstrained(sending));
     if let std::task::Poll::Ready(outcome) =
         std::future::poll_fn(|context| std::task::Poll::Ready(sending.as_mut().poll(context))).await
     {
@@ -599,7 +604,7 @@ async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisR
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(ANSWER))
-        .set_pipeline_buffer_size(1_000)
+        .set_pipeline_buffer_size(MOST_UNSENT)
         .set_push_sender(pushes);
     Ok(match address {
         Address::Single(info) => {

@@ -19,6 +19,7 @@ super::cases! {
     one_of_many_settlements_counts,
     cancelling_and_completing_agree,
     operations_in_flight_keep_their_order,
+    thousands_in_flight_keep_their_order,
     a_refused_operation_spoils_no_other,
     looking_sees_what_was_acknowledged,
 }
@@ -197,6 +198,23 @@ fn operations_in_flight_keep_their_order(fixture: Fixture) {
     for round in 0..50 {
         assert_eq!(answers[&(round, "claimed")], answers[&(round, "added")], "round {round}");
     }
+}
+
+/// More at once than buffers on the way hold.
+fn thousands_in_flight_keep_their_order(fixture: Fixture) {
+    let kit = Kit::new(fixture.store());
+    let (answer, answers) = channel();
+    for number in 0..5_000_usize {
+        let answer = answer.clone();
+        let reply = Box::new(move |added: Result<Vec<crate::Enqueued>, StoreError>| {
+            let _ = answer.send((number, added.expect("added")[0].id));
+        });
+        kit.store.enqueue(kit.queue.clone(), vec![job("a")], T0, reply);
+    }
+    let mut added: Vec<_> = (0..5_000).map(|_| answers.recv_timeout(PATIENCE).expect("every operation is answered")).collect();
+    added.sort_unstable();
+    let ids: Vec<JobId> = added.into_iter().map(|(_, id)| id).collect();
+    assert!(ids.is_sorted(), "jobs that were added later come first");
 }
 
 /// Operations that share a commit fail each for itself.

@@ -35,6 +35,7 @@ macro_rules! job_store_tests {
                 one_of_many_settlements_counts,
                 cancelling_and_completing_agree,
                 operations_in_flight_keep_their_order,
+                thousands_in_flight_keep_their_order,
                 a_refused_operation_spoils_no_other,
                 looking_sees_what_was_acknowledged,
             ];
