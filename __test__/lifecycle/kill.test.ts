@@ -35,7 +35,7 @@ test(`${ROUNDS} kills with several processes on one file`, { timeout: 60 * PATIE
   const completed = new Map<string, number>();
   master.on("task:completed", ({ jobId }) => completed.set(jobId, (completed.get(jobId) ?? 0) + 1));
 
-  const producing = { type: "produce", agentType: "work", input: { ms: 20 }, batch: 8, options: { maxStalls: 1_000 } };
+  const producing = { type: "produce", agentType: "work", input: { ms: 20 }, batch: 8, options: { maxStalls: 1_000, removeOnComplete: false } };
   let producer = await begin({ start: false });
   producer.send(producing);
   const workers: WorkerProcess[] = [];
