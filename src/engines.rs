@@ -9,7 +9,7 @@ use master_agent_core::{SystemClock, SystemRandom};
 use master_agent_queue::{Engine, Outbox, Session, SessionOptions};
 use master_agent_store::state::StateStore;
 use master_agent_store::{JobStore, StoreError};
-use master_agent_store_redis::{Notice, Options, RedisStore};
+use master_agent_store_redis::{Options, RedisStore};
 use master_agent_store_sqlite::{Durability, SqliteStore};
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
@@ -24,7 +24,7 @@ pub(crate) enum Target<'t> {
 
 #[derive(PartialEq, Eq, Hash)]
 enum Place {
-    Folder(PathBuf, bool),
+    Folder(PathBuf, Durability),
     Redis(String, Duration),
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn session(
     target: &Target<'_>,
     options: &SessionOptions,
     outbox: &Arc<dyn Outbox>,
-    on_warning: impl Fn(String) + Send + Sync + 'static,
+    warn: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Arc<Session>, StoreError> {
     let failed = |error: std::io::Error| StoreError::Open { place: target.shown(), cause: error.to_string() };
     let place = target.place().map_err(failed)?;
@@ -47,24 +47,21 @@ pub(crate) fn session(
     if let Some(session) = open.and_then(|engine| engine.session(options.clone(), Arc::clone(outbox))) {
         return Ok(session);
     }
-    let (store, state): (Arc<dyn JobStore>, Arc<dyn StateStore>) = match (&place, target) {
-        (Place::Folder(folder, _), Target::Folder(_, durability)) => {
+    let (store, state): (Arc<dyn JobStore>, Arc<dyn StateStore>) = match &place {
+        Place::Folder(folder, durability) => {
             let store = SqliteStore::new(folder, *durability).map_err(failed)?;
             (Arc::clone(&store) as Arc<dyn JobStore>, store)
         }
-        (_, Target::Redis(url, timeout)) => {
-            let on_notice = Box::new(move |notice| {
+        Place::Redis(url, timeout) => {
+            let on_warning = Box::new(move |text: &str| {
                 // A process is told once of a server, however often it connects.
-                if let Notice::Warning(text) = notice
-                    && WARNED.lock().insert(text.clone())
-                {
-                    on_warning(text);
+                if WARNED.lock().insert(text.to_owned()) {
+                    warn(text);
                 }
             });
-            let store = RedisStore::new(url, Options { timeout: Some(*timeout), on_notice: Some(on_notice) })?;
+            let store = RedisStore::new(url, Options { timeout: Some(*timeout), on_warning: Some(on_warning) })?;
             (Arc::clone(&store) as Arc<dyn JobStore>, store)
         }
-        _ => return Err(StoreError::Closed),
     };
     let engine = Engine::start(store, Arc::new(SystemClock), Arc::new(SystemRandom)).map_err(failed)?;
     engine.sweep(state);
@@ -78,7 +75,7 @@ impl Target<'_> {
         Ok(match self {
             Self::Folder(folder, durability) => {
                 let absolute = std::path::absolute(folder)?;
-                Place::Folder(absolute.canonicalize().unwrap_or(absolute), *durability == Durability::Power)
+                Place::Folder(absolute.canonicalize().unwrap_or(absolute), *durability)
             }
             Self::Redis(url, timeout) => Place::Redis((*url).to_owned(), *timeout),
         })

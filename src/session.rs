@@ -71,9 +71,9 @@ impl Session {
             };
             // Weak: the store outlives this session.
             let warned = Arc::downgrade(&mailbox);
-            let on_warning = move |text: String| {
+            let on_warning = move |text: &str| {
                 if let Some(mailbox) = warned.upgrade() {
-                    mailbox.warn(&text);
+                    mailbox.warn(text);
                 }
             };
             let inner = engines::session(&target, &options, &outbox, on_warning).map_err(Fault::from)?;

@@ -28,40 +28,20 @@ use names::{Names, Queue};
 use script::Call;
 use shared::Shared;
 
-/// Called with what an operator should know.
-pub type OnNotice = Box<dyn Fn(Notice) + Send + Sync>;
-
-/// Something that happened to the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    Connected,
-    /// It was lost, or could not be made; it is tried again.
-    Lost(StoreError),
-    /// The server may lose what it is given: its settings.
-    Warning(String),
-}
+/// Called with what the server's settings may lose.
+pub type OnWarning = Box<dyn Fn(&str) + Send + Sync>;
 
 /// How a store is opened.
 #[derive(Default)]
 pub struct Options {
     /// How long an operation waits for a server that is away; 5 seconds if none is given.
     pub timeout: Option<Duration>,
-    pub on_notice: Option<OnNotice>,
+    pub on_warning: Option<OnWarning>,
 }
 
 /// A store on a Redis server. Dropped, it finishes what was submitted and lets go of the connection.
 pub struct RedisStore {
     shared: Arc<Shared>,
-}
-
-/// How a store is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Health {
-    pub connected: bool,
-    /// Why it is not, if it is not.
-    pub error: Option<StoreError>,
-    /// What its settings may lose.
-    pub warnings: Vec<String>,
 }
 
 impl RedisStore {
@@ -72,13 +52,8 @@ impl RedisStore {
         let cluster = matches!(address, address::Address::Cluster { .. });
         let timeout = options.timeout.unwrap_or(Duration::from_secs(5));
         let failed = |error: std::io::Error| StoreError::Open { place: place.clone(), cause: error.to_string() };
-        let shared = Shared::start(cluster, address, place.clone(), timeout, options.on_notice).map_err(failed)?;
+        let shared = Shared::start(cluster, address, place.clone(), timeout, options.on_warning).map_err(failed)?;
         Ok(Arc::new(Self { shared }))
-    }
-
-    /// How the connection is doing now.
-    pub fn health(&self) -> Health {
-        self.shared.health()
     }
 
     fn link(&self) -> &Link {

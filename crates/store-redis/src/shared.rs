@@ -10,12 +10,12 @@ use master_agent_store::{Reply, StoreError, StoreListener};
 use parking_lot::{Mutex, RwLock};
 use redis::Value;
 
+use crate::OnWarning;
 use crate::address::Address;
 use crate::link::{Ears, Link};
 use crate::names::{Names, Queue};
 use crate::script::{Call, Script};
 use crate::state::Watchers;
-use crate::{Health, Notice, OnNotice};
 
 /// The set of queues that hold or held jobs.
 pub(crate) const QUEUES: &[u8] = b"ma:queues";
@@ -27,15 +27,15 @@ pub(crate) struct Shared {
     pub(crate) client: String,
     link: OnceLock<Link>,
     listener: RwLock<Option<Weak<dyn StoreListener>>>,
-    health: Mutex<Health>,
-    on_notice: Option<OnNotice>,
+    on_warning: Option<OnWarning>,
     /// Which lane is the first in the next claim.
     pub(crate) turn: AtomicUsize,
     /// How soon the lease of a worker ends that holds jobs, as of the last maintenance.
     pub(crate) next_lease: AtomicI64,
     pub(crate) workers: Mutex<HashMap<i64, Known>>,
     /// Queues whose channels are listened to: of ends, of events.
-    pub(crate) ends: Mutex<Waiting>,
+    /// Those of ends with whether somebody still waits.
+    ends: Mutex<HashMap<Arc<str>, bool>>,
     pub(crate) events: Mutex<HashSet<Arc<str>>>,
     /// How many messages with events were sent, and which came.
     pub(crate) published: AtomicU64,
@@ -53,12 +53,6 @@ pub(crate) struct Shared {
 pub(crate) struct Known {
     pub(crate) queues: Vec<Arc<str>>,
     pub(crate) token: i64,
-}
-
-#[derive(Default)]
-pub(crate) struct Waiting {
-    /// Listened to, and whether somebody still waits.
-    pub(crate) queues: HashMap<Arc<str>, bool>,
 }
 
 /// More senders than these are not remembered.
@@ -100,7 +94,7 @@ impl Shared {
         address: Address,
         place: String,
         timeout: Duration,
-        on_notice: Option<OnNotice>,
+        on_warning: Option<OnWarning>,
     ) -> std::io::Result<Arc<Self>> {
         let shared = Arc::new(Self {
             names: Names::new(cluster),
@@ -108,8 +102,7 @@ impl Shared {
             client: format!("{:016x}", fastrand::u64(..)),
             link: OnceLock::new(),
             listener: RwLock::new(None),
-            health: Mutex::new(Health { connected: false, error: None, warnings: Vec::new() }),
-            on_notice,
+            on_warning,
             turn: AtomicUsize::new(0),
             next_lease: AtomicI64::new(i64::MAX),
             workers: Mutex::default(),
@@ -131,10 +124,6 @@ impl Shared {
     pub(crate) fn link(&self) -> &Link {
         // Set before anybody has the store.
         self.link.get().unwrap_or_else(|| unreachable!())
-    }
-
-    pub(crate) fn health(&self) -> Health {
-        self.health.lock().clone()
     }
 
     pub(crate) fn run<T: 'static>(
@@ -210,12 +199,6 @@ impl Shared {
         all.push(QUEUES);
         Call::script(script, &all)
     }
-
-    fn notice(&self, notice: Notice) {
-        if let Some(on_notice) = &self.on_notice {
-            on_notice(notice);
-        }
-    }
 }
 
 /// The parts of a message: who sent it, and what it says.
@@ -278,12 +261,6 @@ impl Ears for Shared {
     }
 
     fn connected(&self) {
-        {
-            let mut health = self.health.lock();
-            health.connected = true;
-            health.error = None;
-        }
-        self.notice(Notice::Connected);
         self.tell(|listener| listener.health(None));
         if self.listener.read().is_some() {
             for queue in self.names.known() {
@@ -295,12 +272,6 @@ impl Ears for Shared {
     }
 
     fn lost(&self, error: &StoreError) {
-        {
-            let mut health = self.health.lock();
-            health.connected = false;
-            health.error = Some(error.clone());
-        }
-        self.notice(Notice::Lost(error.clone()));
         self.tell(|listener| listener.health(Some(error)));
     }
 
@@ -309,8 +280,9 @@ impl Ears for Shared {
     }
 
     fn warning(&self, text: &str) {
-        self.health.lock().warnings.push(text.to_owned());
-        self.notice(Notice::Warning(text.to_owned()));
+        if let Some(on_warning) = &self.on_warning {
+            on_warning(text);
+        }
     }
 
     fn newest_token(&self, worker: i64) -> i64 {
@@ -321,16 +293,16 @@ impl Ears for Shared {
 impl Shared {
     /// Whether ends of the queue are told to this process.
     pub(crate) fn hears_ends(&self, queue: &Arc<str>) -> bool {
-        self.ends.lock().queues.contains_key(queue)
+        self.ends.lock().contains_key(queue)
     }
 
     pub(crate) fn await_ends(&self, name: &Arc<str>, on: bool) {
         // Orders are given under the lock: two at once must not come in another order than they were noted.
         let mut ends = self.ends.lock();
-        match ends.queues.get_mut(name) {
+        match ends.get_mut(name) {
             Some(waited) => *waited = on,
             None if on => {
-                ends.queues.insert(Arc::clone(name), true);
+                ends.insert(Arc::clone(name), true);
                 self.link().subscribe(self.ends_channel(name), true);
             }
             None => {}
@@ -339,7 +311,7 @@ impl Shared {
 
     /// Stops listening to the ends of queues where nobody waits any more.
     pub(crate) fn tidy_ends(&self) {
-        self.ends.lock().queues.retain(|name, waited| {
+        self.ends.lock().retain(|name, waited| {
             if !*waited {
                 self.link().subscribe(self.ends_channel(name), false);
             }

@@ -119,19 +119,20 @@ fn clients_that_were_killed_come_back() {
     }
     let claimed = claim(&store, 9).expect("claimed");
     assert_eq!(claimed.len(), 5);
-    assert!(store.health().connected);
+    call(|reply| store.check(Duration::from_secs(5), reply)).expect("connected");
 }
 
 #[test]
 fn a_server_that_is_away_is_told_in_time() {
     let mut server = Server::start(&[]);
-    let options = Options { timeout: Some(Duration::from_millis(300)), on_notice: None };
+    let options = Options { timeout: Some(Duration::from_millis(300)), on_warning: None };
     let store = RedisStore::new(&server.url(), options).expect("a store");
     add(&store, "1").expect("added");
     server.kill();
     let error = add(&store, "2").expect_err("nobody is there");
     assert_eq!(error.code(), ErrorCode::StoreUnreachable, "{error}");
-    assert!(error.code().retryable() && !store.health().connected);
+    assert!(error.code().retryable());
+    assert!(call(|reply| store.check(Duration::from_millis(300), reply)).is_err(), "connected");
     call(|reply| store.close(reply)).expect("closing does not wait for a server");
 }
 
