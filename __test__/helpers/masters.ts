@@ -2,6 +2,7 @@
 import type { TestContext } from "node:test";
 import {
   getTaskQueue,
+  type JobCounts,
   MasterAgent,
   type MasterAgentOptions,
   type RegisterOptions,
@@ -11,7 +12,9 @@ import {
   unregisterSubAgent,
 } from "master-agent";
 import { afterwards } from "./cleanup.ts";
+import { PATIENCE } from "./long.ts";
 import { storeFor } from "./place.ts";
+import { until } from "./until.ts";
 
 let agents = 0;
 
@@ -50,4 +53,16 @@ export function queueOf(t: TestContext, master: MasterAgent): TaskQueue {
   const queue = getTaskQueue({ store: master.store, queue: master.queue });
   afterwards(t, () => queue.close());
   return queue;
+}
+
+/** The counts of a queue once nothing waits or runs in it. */
+export function allDone(queue: TaskQueue): Promise<JobCounts> {
+  return until(
+    "everything is done",
+    async () => {
+      const now = await queue.counts();
+      return now.waiting + now.active + now.delayed === 0 && now;
+    },
+    5 * PATIENCE,
+  );
 }

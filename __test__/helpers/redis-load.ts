@@ -7,6 +7,7 @@ import { type WorkerProcess, type WorkerSetup, workerProcess } from "./child.ts"
 import { afterwards } from "./cleanup.ts";
 import { Ledger } from "./ledger.ts";
 import { PATIENCE } from "./long.ts";
+import { allDone } from "./masters.ts";
 import { folderFor } from "./place.ts";
 import { soon, until } from "./until.ts";
 
@@ -134,14 +135,7 @@ export class Load {
     this.#calling = false;
     await soon("the last wait", this.#calls ?? Promise.resolve(), 2 * PATIENCE);
     await using queue = getTaskQueue({ store: this.#store });
-    const counts = await until(
-      "everything is done",
-      async () => {
-        const now = await queue.counts();
-        return now.waiting + now.active + now.delayed === 0 && now;
-      },
-      5 * PATIENCE,
-    );
+    const counts = await allDone(queue);
     assert.deepEqual([counts.failed, counts.cancelled, counts.dead], [0, 0, 0]);
     const accepted = [...this.#ledger.byJob("accepted").keys()];
     const lost: string[] = [];

@@ -8,6 +8,7 @@ import { WorkerProcess, type WorkerSetup } from "../helpers/child.ts";
 import { afterwards } from "../helpers/cleanup.ts";
 import { type Entry, Ledger } from "../helpers/ledger.ts";
 import { PATIENCE, size } from "../helpers/long.ts";
+import { allDone } from "../helpers/masters.ts";
 import { folderFor, storeFor } from "../helpers/place.ts";
 import { until } from "../helpers/until.ts";
 
@@ -35,7 +36,13 @@ test(`${ROUNDS} kills with several processes on one file`, { timeout: 60 * PATIE
   const completed = new Map<string, number>();
   master.on("task:completed", ({ jobId }) => completed.set(jobId, (completed.get(jobId) ?? 0) + 1));
 
-  const producing = { type: "produce", agentType: "work", input: { ms: 20 }, batch: 8, options: { maxStalls: 1_000, removeOnComplete: false } };
+  const producing = {
+    type: "produce",
+    agentType: "work",
+    input: { ms: 20 },
+    batch: 8,
+    options: { maxStalls: 1_000, removeOnComplete: false },
+  };
   let producer = await begin({ start: false });
   producer.send(producing);
   const workers: WorkerProcess[] = [];
@@ -86,14 +93,7 @@ test(`${ROUNDS} kills with several processes on one file`, { timeout: 60 * PATIE
   producer.send({ type: "stop-producing" });
   await producer.next("produced");
   await using queue = getTaskQueue({ store: folder });
-  const counts = await until(
-    "everything is done",
-    async () => {
-      const now = await queue.counts();
-      return now.waiting + now.active + now.delayed === 0 && now;
-    },
-    5 * PATIENCE,
-  );
+  const counts = await allDone(queue);
   assert.deepEqual(
     { ...counts, completed: 0 },
     { waiting: 0, delayed: 0, active: 0, completed: 0, failed: 0, cancelled: 0, dead: 0 },
