@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of a job: grows with every job that a store accepts and is never given twice.
+/// The number of a job: grows with every job that a store accepts and is never given twice; in a Cluster of Redis, per queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub i64);

@@ -403,7 +403,7 @@ impl JobStore for RedisStore {
             Ok((added, true)) if of.cluster => {
                 // Before anybody relies on the jobs, their queue is in the set of queues.
                 let call = Call::command(&[b"SADD", QUEUES, name.as_bytes()]);
-                of.run(call, reply, move |_| Ok(added));
+                of.link().follow(call, Box::new(move |outcome| reply(outcome.map(|_| added))));
             }
             other => reply(other.map(|(added, _)| added)),
         };
@@ -595,7 +595,8 @@ impl JobStore for RedisStore {
             let read = outcome.and_then(|found| shared.read_control(&of, &found, problem, named.as_ref()));
             match read {
                 Ok(done) if leaves_set && !done.more => {
-                    shared.run(Call::command(&[b"SREM", QUEUES, of.name.as_bytes()]), reply, move |_| Ok(done));
+                    let call = Call::command(&[b"SREM", QUEUES, of.name.as_bytes()]);
+                    shared.link().follow(call, Box::new(move |outcome| reply(outcome.map(|_| done))));
                 }
                 other => reply(other),
             }

@@ -43,6 +43,11 @@ const LONGEST_AWAITED: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How long the thread looks for what comes before it sleeps, where the wait before was as short: waking an idle core takes longer.
+const LINGER: Duration = Duration::from_micros(100);
+/// Who gives up the core for longer than this has others waiting for it, and does not look for so long again.
+const CONTENDED: Duration = Duration::from_micros(200);
+const CONTENDED_FOR: Duration = Duration::from_millis(20);
 
 pub(crate) type Done = Box<dyn FnOnce(Result<Value, StoreError>) + Send>;
 
@@ -106,13 +111,22 @@ impl Link {
         self.submit_within(within, call, claim, done);
     }
 
+    /// Submits what belongs to an operation that was submitted before, in the callback of that: a close waits for it too.
+    pub(crate) fn follow(&self, call: Call, done: Done) {
+        let deadline = Instant::now() + *self.timeout.lock();
+        self.order(Op { call, claim: None, deadline, done });
+    }
+
     /// The same for a call that does not wait as long as others for a server that is away.
     pub(crate) fn submit_within(&self, within: Duration, call: Call, claim: Option<Lost>, done: Done) {
         if self.closed.load(Ordering::Acquire) {
             return done(Err(StoreError::Closed));
         }
-        let deadline = Instant::now() + within;
-        if let Err(refused) = self.orders.send(Order::Do(Op { call, claim, deadline, done }))
+        self.order(Op { call, claim, deadline: Instant::now() + within, done });
+    }
+
+    fn order(&self, op: Op) {
+        if let Err(refused) = self.orders.send(Order::Do(op))
             && let Order::Do(op) = refused.0
         {
             (op.done)(Err(StoreError::Closed));
@@ -167,8 +181,47 @@ enum Ending {
     Pause(Cure),
 }
 
+/// Commands that are on their way in a Cluster, whose client keeps the order of as many as its smallest buffer holds.
+const MOST_IN_CLUSTER: usize = 32;
+
 /// Commands that wait to be written; more than anybody submits, as the first that finds no place comes out of its order.
 const MOST_UNSENT: usize = 1 << 24;
+
+/// Whether to look for what comes or to sleep until it does, as the halt polling of virtual machines decides it: by how long the
+/// wait before was. Answers and orders come at times of their own.
+struct Linger {
+    short: [bool; 2],
+    began: Instant,
+    looking: bool,
+    not_before: Instant,
+}
+
+impl Linger {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { short: [false; 2], began: now, looking: false, not_before: now }
+    }
+
+    /// Something came after a wait for an answer, or for an order.
+    fn came(&mut self, awaited: bool, awaits: bool) {
+        let now = Instant::now();
+        self.short[usize::from(awaited)] = now.duration_since(self.began) <= LINGER;
+        self.began = now;
+        self.looking = self.short[usize::from(awaits)] && now >= self.not_before;
+    }
+
+    /// Gives others the core, and looks at the connection.
+    async fn turn(&mut self) {
+        let before = Instant::now();
+        std::thread::yield_now();
+        let now = Instant::now();
+        if now.duration_since(before) > CONTENDED {
+            self.not_before = now + CONTENDED_FOR;
+        }
+        self.looking = now >= self.not_before && now.duration_since(self.began) <= LINGER;
+        tokio::task::yield_now().await;
+    }
+}
 
 struct Driver {
     address: Address,
@@ -471,20 +524,27 @@ impl Driver {
         // Kept for after a pause, in their order.
         let mut refused: BTreeMap<u64, Op> = BTreeMap::new();
         let mut pause: Option<(Cure, RedisError)> = None;
-        while let Some(op) = self.again.pop_front() {
-            self.send(wire, op, &mut flight).await;
-        }
+        let mut linger = Linger::new();
+        let most = if matches!(wire, Wire::Cluster(..)) { MOST_IN_CLUSTER } else { usize::MAX };
         loop {
+            while pause.is_none()
+                && flight.len() < most
+                && let Some(op) = self.again.pop_front()
+            {
+                self.send(wire, op, &mut flight).await;
+            }
             if flight.is_empty() && self.sent.is_empty() {
                 if let Some((cure, error)) = pause {
-                    self.again.extend(refused.into_values());
+                    refused.into_values().rev().for_each(|op| self.again.push_front(op));
                     return if cure == Cure::WaitElsewhere { Ending::Broken(error) } else { Ending::Pause(cure) };
                 }
                 if self.ended || !self.closing.is_empty() {
-                    return Ending::Closed;
+                    let Ok(order) = self.incoming.try_recv() else { return Ending::Closed };
+                    self.take(order, wire, &mut flight).await;
                 }
             }
-            let accepts = pause.is_none() && !self.ended;
+            let accepts = pause.is_none() && !self.ended && flight.len() < most && self.again.is_empty();
+            let awaited = !flight.is_empty();
             tokio::select! {
                 biased;
                 Some((id, outcome)) = flight.next(), if !flight.is_empty() => {
@@ -514,7 +574,9 @@ impl Driver {
                     Some(order) => {
                         self.take(order, wire, &mut flight).await;
                         // What has gathered goes out together.
-                        while let Ok(order) = self.incoming.try_recv() {
+                        while flight.len() < most
+                            && let Ok(order) = self.incoming.try_recv()
+                        {
                             self.take(order, wire, &mut flight).await;
                         }
                     }
@@ -534,7 +596,9 @@ impl Driver {
                     }
                     _ => {}
                 },
+                () = linger.turn(), if linger.looking => continue,
             }
+            linger.came(awaited, !flight.is_empty());
         }
     }
 

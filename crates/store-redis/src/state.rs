@@ -323,7 +323,7 @@ impl RedisStore {
             Ok(_) => Self::afterwards(&of, commands, outcome, reply),
             Err(error) => reply(Err(error)),
         };
-        shared.link().submit(next, None, Box::new(done));
+        shared.link().follow(next, Box::new(done));
     }
 }
 
@@ -643,7 +643,7 @@ impl Sweep {
                 if self.shared.cluster && number(2) == Some(1) {
                     let call = Call::command(&[b"SREM", SWEEPS, space.as_bytes()]);
                     let shared = Arc::clone(&self.shared);
-                    return shared.link().submit(call, None, Box::new(move |_| self.go()));
+                    return shared.link().follow(call, Box::new(move |_| self.go()));
                 }
                 self.go();
             }

@@ -2,25 +2,9 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use master_agent_store::state::conformance::{Fixture, Opened};
-use master_agent_store::{JobStore, call};
-
-fn redis() -> Fixture {
-    let server = common::Server::start(&[]);
-    let url = server.url();
-    let open = move || {
-        let store = common::open(&url);
-        let closing = Arc::clone(&store);
-        Opened::new(store, move || call(|reply| closing.close(reply)).expect("the store closes"))
-    };
-    Fixture::new(open).keep(server)
-}
-
-master_agent_store::state_store_tests!(redis);
+master_agent_store::state_store_tests!(common::state_fixture);
 
 #[test]
 fn random_sequences_agree_with_the_model() {
-    master_agent_store::state::random::check(redis);
+    master_agent_store::state::random::check(common::state_fixture);
 }

@@ -2,12 +2,14 @@
 
 #![allow(dead_code, reason = "every test file uses its part")]
 
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use master_agent_store::conformance::Fixture;
+use master_agent_store::state::conformance as state;
 use master_agent_store::{JobStore, call};
 use master_agent_store_redis::{Options, RedisStore};
 
@@ -88,7 +90,16 @@ pub(crate) fn open(url: &str) -> Arc<RedisStore> {
 /// A store on a server of its own.
 pub(crate) fn fixture() -> Fixture {
     let server = Server::start(&[]);
-    let url = server.url();
+    fixture_on(server.url(), server)
+}
+
+/// A store on a Cluster.
+pub(crate) fn cluster_fixture() -> Fixture {
+    let cluster = Cluster::borrow();
+    fixture_on(cluster.url(), cluster)
+}
+
+fn fixture_on(url: String, server: impl std::any::Any + Send + Sync) -> Fixture {
     let again = move || -> Arc<dyn JobStore> {
         let store = open(&url);
         // Opened when it answers.
@@ -96,4 +107,98 @@ pub(crate) fn fixture() -> Fixture {
         store
     };
     Fixture::new(again()).reopen(again).shared().keep(server)
+}
+
+/// A Cluster of one server. It takes seconds until it serves, so the cases use it one after the other.
+pub(crate) struct Cluster {
+    port: u16,
+    /// Ends the server when its input ends, with this process at the latest.
+    _keeper: Child,
+}
+
+static CLUSTERS: Mutex<Vec<Cluster>> = Mutex::new(Vec::new());
+
+/// The Cluster of one case, empty; it is given back when this is dropped.
+pub(crate) struct Borrowed(Option<Cluster>);
+
+impl Cluster {
+    pub(crate) fn borrow() -> Borrowed {
+        let free = CLUSTERS.lock().expect("no case panics here").pop();
+        let cluster = free.unwrap_or_else(Self::start);
+        cluster.cli(&["FLUSHALL"]);
+        Borrowed(Some(cluster))
+    }
+
+    fn start() -> Self {
+        // The servers of a Cluster talk to each other over a second port, 10,000 above. Both below those that the system hands out:
+        // whoever tries to connect to such a port may be given it as its own.
+        let port = loop {
+            let port = fastrand::u16(12_000..22_000);
+            let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+            if free(port) && free(port + 10_000) {
+                break port;
+            }
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder can be made").keep();
+        let script = format!(
+            "redis-server --port {port} --bind 127.0.0.1 --save '' --cluster-enabled yes --dir '{0}' & read line; kill -9 $!; rm -r '{0}'",
+            folder.display()
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let cluster = Self { port, _keeper: command.spawn().expect("sh runs") };
+        cluster.wait("a connection", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let slots = (0..16_384).map(|slot| slot.to_string()).collect::<Vec<_>>();
+        let words = ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str)).collect::<Vec<_>>();
+        assert_eq!(cluster.cli(&words), "OK");
+        cluster.wait("all slots", || cluster.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
+        cluster
+    }
+
+    fn wait(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the Cluster on port {} does not get {what}", self.port);
+            std::thread::yield_now();
+        }
+    }
+
+    fn cli(&self, words: &[&str]) -> String {
+        let port = self.port.to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().expect("redis-cli runs");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+impl Borrowed {
+    pub(crate) fn url(&self) -> String {
+        format!("redis+cluster://127.0.0.1:{}", self.0.as_ref().map_or(0, |cluster| cluster.port))
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let (Some(cluster), Ok(mut free)) = (self.0.take(), CLUSTERS.lock()) {
+            free.push(cluster);
+        }
+    }
+}
+
+pub(crate) fn state_fixture() -> state::Fixture {
+    let server = Server::start(&[]);
+    state_fixture_on(server.url(), server)
+}
+
+pub(crate) fn state_cluster_fixture() -> state::Fixture {
+    let cluster = Cluster::borrow();
+    state_fixture_on(cluster.url(), cluster)
+}
+
+fn state_fixture_on(url: String, server: impl std::any::Any + Send + Sync) -> state::Fixture {
+    let open_one = move || {
+        let store = open(&url);
+        let closing = Arc::clone(&store);
+        state::Opened::new(store, move || call(|reply| closing.close(reply)).expect("the store closes"))
+    };
+    state::Fixture::new(open_one).keep(server)
 }
