@@ -4,7 +4,8 @@
 //   npm test -- --only lint|rust|ts           one part (ts builds first)
 //   npm test -- --only ts queue               only test files whose path contains "queue"
 //   npm test -- --only rust backoff           only Rust tests whose name contains "backoff"
-//   npm test -- --release                     with the addon in the profile that is published
+//   npm test -- --release                     with the addon in the profile of benchmarks
+//   npm test -- --dist                        with the addon in the profile that is published
 //
 // Each lint, the build and each file of type tests count as one check beside the tests.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -178,11 +179,15 @@ export async function test({ only, filters = [], profile = "dev", long = false }
 if (isMain(import.meta.url)) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { only: { type: "string" }, release: { type: "boolean", default: false } },
+    options: {
+      only: { type: "string" },
+      release: { type: "boolean", default: false },
+      dist: { type: "boolean", default: false },
+    },
   });
-  const { only, release } = values;
+  const { only, release, dist } = values;
   if (only !== undefined && !["lint", "rust", "ts"].includes(only)) fail(`--only takes lint, rust or ts, not ${only}.`);
   if (positionals.length > 0 && (only === undefined || only === "lint")) fail("A filter needs --only rust or --only ts.");
-  const ok = await test({ only, filters: positionals, profile: release ? "release" : "dev" });
+  const ok = await test({ only, filters: positionals, profile: dist ? "dist" : release ? "release" : "dev" });
   process.exitCode = ok ? 0 : 1;
 }

@@ -128,8 +128,8 @@ export class Load {
     );
   }
 
-  /** Ends the load and checks that nothing accepted was lost and nothing was finished twice. */
-  async settle(): Promise<Account> {
+  /** Ends the load and checks that nothing accepted was lost and nothing was finished twice, unless Redis forgot that it was finished. */
+  async settle({ forgets = false } = {}): Promise<Account> {
     await this.allWork();
     await this.stopProducing();
     this.#calling = false;
@@ -146,7 +146,7 @@ export class Load {
     }
     assert.deepEqual(lost, [], "what was accepted is completed");
     const twice = [...this.#completed].filter(([, times]) => times > 1);
-    assert.deepEqual(twice, [], "no outcome was accepted twice");
+    assert.ok(forgets || twice.length === 0, `no outcome was accepted twice: ${JSON.stringify(twice)}`);
     const began = this.#ledger.byJob("began");
     for await (const job of queue.jobs({ state: "completed", limit: 1_000 })) {
       assert.equal(job.attempts, 1, `job ${job.jobId} used an attempt for what was not its fault`);

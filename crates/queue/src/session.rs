@@ -1,10 +1,11 @@
 //! One user of the engine: what it submits, settles and waits for, and its worker.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use master_agent_core::{ErrorCode, JobId, JobRef, JobState, Millis, WorkerId};
+use master_agent_core::{ErrorCode, JobId, JobRef, JobState, Millis, Token, WorkerId};
 use master_agent_store::{
     ClaimedJob, Control, Controlled, Departed, Disposition, Enqueued, JobStore, JobView, NewJob, Note, NoteKind, Reply,
     SettleReply, Settled, Settlement, StoreError,
@@ -670,11 +671,37 @@ impl Session {
         match outcome {
             Ok(reply) => {
                 self.healthy();
-                let lost = self.worker.lock().as_ref().map(|worker| worker.beaten(number, &reply)).unwrap_or_default();
-                self.give_up(lost, self.now());
+                let now = self.now();
+                let (lost, astray) = {
+                    let mut worker = self.worker.lock();
+                    let Some(worker) = worker.as_mut() else { return };
+                    let unsettled = self.unsettled.lock();
+                    let ids: HashSet<JobId> = unsettled.iter().flat_map(|batch| &batch.runs).map(|run| run.job.id).collect();
+                    (worker.beaten(number, &reply), worker.astray(&reply, |job| ids.contains(&job), now))
+                };
+                self.give_up(lost, now);
+                self.release_strays(astray, now);
             }
             Err(error) => self.sick(error),
         }
+    }
+
+    /// Lets the store have again what only it takes for held.
+    fn release_strays(&self, strays: Vec<(JobId, Token)>, now: Millis) {
+        let Some(session) = self.arc().filter(|_| !strays.is_empty()) else { return };
+        let release = |(id, token)| Settlement { id, token, disposition: Disposition::Release };
+        let settlements = Arc::new(strays.into_iter().map(release).collect::<Vec<_>>());
+        let of = Arc::clone(&settlements);
+        // Where it fails, a later beat finds them again.
+        let reply: Reply<SettleReply> = Box::new(move |outcome| {
+            let settled = outcome.map(|reply| reply.settled).unwrap_or_default();
+            let ended =
+                of.iter().zip(settled).filter(|(_, settled)| matches!(settled, Settled::Applied(state) if state.is_final()));
+            let ended: Vec<JobId> = ended.map(|(settlement, _)| settlement.id).collect();
+            ended.iter().for_each(|job| session.hub.waits.lock().look_up(*job));
+            session.engine.tell_of_ends(&session.hub, &ended);
+        });
+        self.engine.store.settle(Arc::clone(&self.hub.queue), settlements, now, None, reply);
     }
 
     /// Takes jobs from handlers that have not ended.
@@ -780,7 +807,14 @@ impl Session {
     pub(crate) fn told_health(&self, error: Option<&StoreError>) {
         match error {
             Some(error) => self.unhealthy(error.clone()),
-            None => self.healthy(),
+            None => {
+                self.healthy();
+                let now = self.now();
+                if let Some(worker) = self.worker.lock().as_mut() {
+                    worker.back(now);
+                }
+                self.engine.timer.poke();
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The bookkeeping of one worker: slots, lanes, deadlines and leases. No I/O and no clock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use master_agent_core::{JobId, Millis, Token, WorkerId};
@@ -94,6 +94,10 @@ pub(crate) struct Worker {
     pub(crate) begun: Handle,
     /// Settlements that are not durable yet.
     pub(crate) settling: usize,
+    /// What the store took for held at the last beat and this worker did not run: its outcome may have been on its way.
+    strays: Vec<(JobId, Token)>,
+    /// The server was away and may have forgotten what it had acknowledged: what is astray is looked for at once.
+    recheck: bool,
 }
 
 impl Worker {
@@ -123,6 +127,8 @@ impl Worker {
             silent: false,
             begun: 0,
             settling: 0,
+            strays: Vec::new(),
+            recheck: false,
         };
         let lanes = std::mem::take(&mut worker.options.lanes);
         worker.serve(lanes);
@@ -338,6 +344,27 @@ impl Worker {
             }
         }
         give_up
+    }
+
+    /// Claims that only the store knows of, also one beat later and although no outcome of them is `on_its_way`: a server that
+    /// failed has forgotten their ends. The lease of a worker that lives would keep them for ever.
+    pub(crate) fn astray(&mut self, reply: &BeatReply, on_its_way: impl Fn(JobId) -> bool, now: Millis) -> Vec<(JobId, Token)> {
+        let runs: HashSet<(JobId, Token)> = self.runs.values().map(|run| (run.job.id, run.job.token)).collect();
+        let unknown: Vec<_> = reply.held.iter().copied().filter(|held| !runs.contains(held)).collect();
+        let before: HashSet<(JobId, Token)> = std::mem::take(&mut self.strays).into_iter().collect();
+        let (astray, fresh): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|held| before.contains(held) && !on_its_way(held.0));
+        if std::mem::take(&mut self.recheck) && !fresh.is_empty() {
+            self.beat_soon(now);
+        }
+        self.strays = fresh;
+        astray
+    }
+
+    /// The store was away and is back.
+    pub(crate) fn back(&mut self, now: Millis) {
+        self.recheck = true;
+        self.beat_soon(now);
     }
 
     /// What to give up because of the time.

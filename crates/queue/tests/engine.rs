@@ -447,6 +447,39 @@ fn a_job_taken_back_by_the_store_aborts_its_handler() {
     assert_eq!((aborted, error.code.as_deref()), (handle, Some("ERR_TASK_LOST")));
 }
 
+/// A server that fails may forget the end of a job that it had acknowledged, and remember that a worker holds it.
+#[test]
+fn what_only_the_store_takes_for_held_waits_again() {
+    let bench = Bench::new();
+    bench.start(1, &[("a", None)]);
+    let ids = bench.submit(vec![plain("a"), plain("a")]);
+    let (handle, _) = bench.runs().remove(0);
+    let store = Arc::clone(bench.engine.store());
+    let workers = call(|reply| store.workers("tasks".into(), reply)).expect("answers");
+    let request = ClaimRequest {
+        worker: workers[0].worker,
+        queue: "tasks".into(),
+        lanes: Arc::new(["a".into()]),
+        limits: Vec::new(),
+        free: 1,
+        max_bytes: 1,
+        now: bench.clock.now(),
+        lease: 3_000,
+    };
+    let claimed = call(|reply| store.claim(request, reply)).expect("claims");
+    assert_eq!(claimed[0].id.to_string(), ids[1], "behind the back of the engine");
+    let state = |job: usize| bench.state(&ids[job]);
+    bench.advance(1_000);
+    until(|| call(|reply| store.workers("tasks".into(), reply)).is_ok_and(|workers| workers[0].beat_at == bench.clock.now()));
+    assert_eq!(state(1), Some(JobState::Active), "after one beat its outcome may still be on its way");
+    bench.advance(1_000);
+    until(|| state(1) == Some(JobState::Waiting));
+    assert_eq!(state(0), Some(JobState::Active), "what it runs stays with it");
+    bench.session.settle(vec![(handle, done("1"))]);
+    let (_, again) = bench.runs().remove(0);
+    assert_eq!((again.id.to_string(), again.failures, again.stalls), (ids[1].clone(), 0, 0));
+}
+
 #[test]
 fn waits_for_what_is_gone_removed_or_closed_are_answered() {
     let bench = Bench::new();
