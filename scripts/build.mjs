@@ -6,9 +6,9 @@
 //   the contract   ts/           → index.d.ts
 //
 //   node scripts/build.mjs                the everyday profile
-//   node scripts/build.mjs --release      what is published and benchmarked
-//   node scripts/build.mjs --dist         the same, optimised across crates, which takes an hour and 10 GB of memory
-//   node scripts/build.mjs --release --target <triple> [--cross-compile]   for another platform: the addon only
+//   node scripts/build.mjs --release      what most benchmarks are run on
+//   node scripts/build.mjs --dist         what is published: the same optimised across crates, for 15 more minutes and 12 GB of memory
+//   node scripts/build.mjs --dist --target <triple> [--cross-compile]   for another platform: the addon only
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, relative } from "node:path";
