@@ -165,12 +165,15 @@ async function part(server: Server): Promise<Record<string, string | number> | u
   }
 }
 
-export async function sentinelFor(t: TestContext, options: ServerOptions = {}): Promise<SentinelGroup> {
+export async function sentinelFor(
+  t: TestContext,
+  { sentinelPassword, ...options }: ServerOptions & { sentinelPassword?: string } = {},
+): Promise<SentinelGroup> {
   const first = await redisFor(t, options);
   const second = await redisFor(t, { ...options, args: [...(options.args ?? []), "--replicaof", "127.0.0.1", first.port] });
   const sentinels: Server[] = [];
   for (let i = 0; i < 3; i++) {
-    sentinels.push(await sentinel(t, first.port, options.password));
+    sentinels.push(await sentinel(t, first.port, options.password, sentinelPassword));
   }
   const port = async (): Promise<number> => {
     const [, found] = await (sentinels[0] as Server).call<string[]>("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE);
@@ -190,7 +193,7 @@ export async function sentinelFor(t: TestContext, options: ServerOptions = {}): 
   return {
     servers: [first, second],
     sentinels,
-    url: `redis+sentinel://${credentials}${addresses}/${SERVICE}/0`,
+    url: `redis+sentinel://${credentials}${addresses}/${SERVICE}/0${sentinelPassword === undefined ? "" : `?sentinelPassword=${sentinelPassword}`}`,
     primary,
     async failOver() {
       const before = await primary();
@@ -207,7 +210,7 @@ export async function sentinelFor(t: TestContext, options: ServerOptions = {}): 
 /** The value that follows a name in a flat list. */
 const field = (list: readonly string[], name: string): string | undefined => list[list.indexOf(name) + 1];
 
-async function sentinel(t: TestContext, watched: number, password: string | undefined): Promise<Server> {
+async function sentinel(t: TestContext, watched: number, password?: string, own?: string): Promise<Server> {
   const folder = folderFor(t);
   const file = join(folder, "sentinel.conf");
   const lines = [
@@ -215,11 +218,12 @@ async function sentinel(t: TestContext, watched: number, password: string | unde
     `sentinel down-after-milliseconds ${SERVICE} ${DOWN_AFTER}`,
     `sentinel failover-timeout ${SERVICE} 3000`,
     ...(password === undefined ? [] : [`sentinel auth-pass ${SERVICE} ${password}`]),
+    ...(own === undefined ? [] : [`requirepass ${own}`]),
   ];
   // It writes what it learns into the file.
   writeFileSync(file, `${lines.join("\n")}\n`);
   const process = await startRedis({ folder, args: [file, "--sentinel"] });
-  const server = new Server(process);
+  const server = new Server(process, own);
   afterwards(t, () => server.end());
   return server;
 }

@@ -5,12 +5,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { MasterAgentError } from "master-agent";
 import { freePort } from "../../scripts/lib/redis.mjs";
 import { script } from "../helpers/child.ts";
 import { PATIENCE } from "../helpers/long.ts";
 import { agentFor, masterFor, queueOf } from "../helpers/masters.ts";
 import { folderFor } from "../helpers/place.ts";
-import { redisFor, withoutRedis } from "../helpers/redis.ts";
+import { redisFor, sentinelFor, withoutRedis } from "../helpers/redis.ts";
 import { soon } from "../helpers/until.ts";
 
 const options = { skip: withoutRedis, timeout: 4 * PATIENCE };
@@ -104,4 +105,18 @@ test("the rules of the documentation are enough for everything", options, async 
   const refused = await server.call<unknown[]>("ACL", "LOG");
   assert.deepEqual(refused, [], "nothing was refused behind the scenes");
   assert.ok(events.length > 0);
+});
+
+test("sentinels that ask for a password of their own", options, async (t) => {
+  const password = "of-redis";
+  const group = await sentinelFor(t, { persistence: "everysec", password, sentinelPassword: "of-sentinels" });
+  const agentType = agentFor(t, (text) => String(text).toUpperCase());
+  const master = masterFor(t, { store: group.url });
+  assert.equal(await soon("the result", master.run({ agentType, input: "hello" })), "HELLO");
+  assert.ok(!(await master.health()).store.includes("of-"), "no password is shown");
+  const wrong = masterFor(t, { store: group.url.replace("of-sentinels", "wrong"), autostart: false });
+  await assert.rejects(wrong.spawn({ agentType }), ({ code, message }: MasterAgentError) => {
+    assert.ok(code === "ERR_STORE_DENIED" && !message.includes("wrong"), `${code}: ${message}`);
+    return true;
+  });
 });

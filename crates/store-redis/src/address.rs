@@ -6,8 +6,17 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
 #[derive(Debug, Clone)]
 pub(crate) enum Address {
     Single(Box<ConnectionInfo>),
-    Sentinel { sentinels: Vec<ConnectionAddr>, master: String, login: Login, tls: bool },
-    Cluster { nodes: Vec<ConnectionInfo> },
+    /// `guards` is the login of the sentinels themselves.
+    Sentinel {
+        sentinels: Vec<ConnectionAddr>,
+        master: String,
+        login: Login,
+        guards: Login,
+        tls: bool,
+    },
+    Cluster {
+        nodes: Vec<ConnectionInfo>,
+    },
 }
 
 #[derive(Debug, Clone, Default)]
@@ -19,7 +28,7 @@ pub(crate) struct Login {
 
 /// How a URL must look.
 const FORMS: &str = "redis://[user:password@]host[:port][/database], rediss:// for TLS, unix:///path/of/socket, \
-    redis+sentinel://[user:password@]host[:port][,host…]/master[/database] or redis+cluster://[user:password@]host[:port][,host…]";
+    redis+sentinel://[user:password@]host[:port][,host…]/master[/database][?sentinelUser=…&sentinelPassword=…] or redis+cluster://[user:password@]host[:port][,host…]";
 
 /// The address that a URL names, and how it is shown (without a password).
 pub(crate) fn parse(url: &str) -> Result<(Address, String), String> {
@@ -42,7 +51,8 @@ pub(crate) fn parse(url: &str) -> Result<(Address, String), String> {
                 Some(number) => number.parse().map_err(|_| format!("has no database {number}"))?,
             };
             let sentinels = hosts.iter().map(|(host, port)| place_of(host, port.unwrap_or(26_379), tls)).collect();
-            Address::Sentinel { sentinels, master: decoded(master)?, login: Login { db, ..login }, tls }
+            let guards = guards(rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts))?;
+            Address::Sentinel { sentinels, master: decoded(master)?, login: Login { db, ..login }, guards, tls }
         }
         "redis+cluster" | "rediss+cluster" => {
             let tls = scheme.starts_with("rediss");
@@ -114,6 +124,23 @@ fn split(rest: &str) -> Result<(Login, Hosts, &str), String> {
     if hosts.is_empty() { Err(format!("names no host; use {FORMS}")) } else { Ok((login, hosts, path)) }
 }
 
+/// The login of sentinels that ask for one, from behind the `?`.
+fn guards(rest: &str) -> Result<Login, String> {
+    let mut guards = Login::default();
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("sentinelUser", user)) => guards.user = Some(decoded(user)?),
+            Some(("sentinelPassword", password)) => guards.password = Some(decoded(password)?),
+            other => {
+                let name = other.map_or(pair, |(name, _)| name);
+                return Err(format!("has a parameter {name}; there are sentinelUser and sentinelPassword"));
+            }
+        }
+    }
+    Ok(guards)
+}
+
 fn decoded(text: &str) -> Result<String, String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -139,6 +166,7 @@ mod tests {
             "redis://user:secret@host:7000/2",
             "rediss://:secret@host",
             "redis+sentinel://:secret@a:1,b/main/3",
+            "redis+sentinel://a:1/main?sentinelPassword=secret",
             "redis+cluster://me:secret@[::1]:7000,b",
             "unix:///run/a@b.sock?user=me&pass=secret@1",
         ] {
@@ -149,18 +177,24 @@ mod tests {
 
     #[test]
     fn a_sentinel_has_hosts_a_master_and_a_database() {
-        let Ok((Address::Sentinel { sentinels, master, login, tls }, _)) = parse("redis+sentinel://u:p%40ss@a:1,[::2],c/main/3")
-        else {
-            panic!("a sentinel")
-        };
+        let url = "redis+sentinel://u:p%40ss@a:1,[::2],c/main/3?sentinelUser=s&sentinelPassword=%26";
+        let Ok((Address::Sentinel { sentinels, master, login, guards, tls }, _)) = parse(url) else { panic!("a sentinel") };
         let tcp = |host: &str, port| ConnectionAddr::Tcp(host.into(), port);
         assert_eq!(sentinels, [tcp("a", 1), tcp("::2", 26_379), tcp("c", 26_379)]);
         assert_eq!((master.as_str(), login.db, login.password.as_deref(), tls), ("main", 3, Some("p@ss"), false));
+        assert_eq!((guards.user.as_deref(), guards.password.as_deref()), (Some("s"), Some("&")));
     }
 
     #[test]
     fn what_is_no_address_is_told_how_one_looks() {
-        for url in ["localhost:6379", "http://host", "redis+sentinel://host", "redis+cluster://", "redis+cluster://host:port"] {
+        for url in [
+            "localhost:6379",
+            "http://host",
+            "redis+sentinel://host",
+            "redis+cluster://",
+            "redis+cluster://host:port",
+            "redis+sentinel://host/main?password=x",
+        ] {
             assert!(parse(url).is_err(), "{url}");
         }
     }

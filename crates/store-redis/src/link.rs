@@ -657,7 +657,8 @@ async fn any_of(nodes: &[ConnectionInfo], config: &AsyncConnectionConfig) -> Red
 
 fn is_refusal(error: &RedisError) -> bool {
     let text = error.to_string();
-    ["WRONGPASS", "NOAUTH", "NOPERM", "DB index", "invalid DB"].iter().any(|word| text.contains(word))
+    error.kind() == redis::ErrorKind::AuthenticationFailed
+        || ["WRONGPASS", "NOAUTH", "NOPERM", "DB index", "invalid DB"].iter().any(|word| text.contains(word))
 }
 
 async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisResult<Wire> {
@@ -675,7 +676,7 @@ async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisR
             let client = Client::open((**info).clone())?;
             Wire::Single(client.get_multiplexed_async_connection_with_config(&config).await?)
         }
-        Address::Sentinel { sentinels, master, login, tls } => {
+        Address::Sentinel { sentinels, master, login, guards, tls } => {
             let mut builder = SentinelClientBuilder::new(sentinels.clone(), master, SentinelServerType::Master)?
                 .set_client_to_redis_db(login.db)
                 .set_client_to_redis_protocol(redis::ProtocolVersion::RESP3);
@@ -684,6 +685,12 @@ async fn connect(address: &Address, pushes: UnboundedSender<PushInfo>) -> RedisR
             }
             if let Some(password) = &login.password {
                 builder = builder.set_client_to_redis_password(password);
+            }
+            if let Some(user) = &guards.user {
+                builder = builder.set_client_to_sentinel_username(user);
+            }
+            if let Some(password) = &guards.password {
+                builder = builder.set_client_to_sentinel_password(password);
             }
             if *tls {
                 builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure).set_client_to_sentinel_tls_mode(TlsMode::Secure);
