@@ -129,7 +129,8 @@ fn work(store: &Arc<RedisStore>, n: usize, batch: usize) {
     ) {
         let more = {
             let mut left = left.lock().expect("a lock");
-            *left -= held.len();
+            // Behind a backlog the batch in flight takes more than is left.
+            *left = left.saturating_sub(held.len());
             *left > 0
         };
         let (again, of) = (Arc::clone(store), Arc::clone(left));
