@@ -17,6 +17,9 @@ import { digest, filesOf, read, write } from "./lib/digest.mjs";
 import { ci, fail, isMain, node, root, run, tool } from "./lib/env.mjs";
 import { setup } from "./setup.mjs";
 
+/** The profile that the options of a command ask for. */
+export const profileOf = ({ dist, release }) => (dist ? "dist" : release ? "release" : "dev");
+
 /** Files that are written by the build and committed. */
 export const generated = ["binding.js", "binding.d.ts", "index.mjs", "index.d.ts"];
 
@@ -272,7 +275,7 @@ if (isMain(import.meta.url)) {
     },
   });
   await setup();
-  const profile = values.dist ? "dist" : values.release ? "release" : "dev";
+  const profile = profileOf(values);
   const extra = [...(values.target ? ["--target", values.target] : []), ...(values["cross-compile"] ? ["--cross-compile"] : [])];
   const built = extra.length > 0 ? await buildAddon({ profile, extra }) : await build({ profile });
   if (!built) fail("The build failed: see above.");

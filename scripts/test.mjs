@@ -12,7 +12,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { build, generated } from "./build.mjs";
+import { build, generated, profileOf } from "./build.mjs";
 import { filesOf, read } from "./lib/digest.mjs";
 import { ci, colour, fail, isMain, node, run, tool } from "./lib/env.mjs";
 import { installRedis, redisAdvice, redisProgram } from "./lib/redis.mjs";
@@ -185,9 +185,9 @@ if (isMain(import.meta.url)) {
       dist: { type: "boolean", default: false },
     },
   });
-  const { only, release, dist } = values;
+  const { only } = values;
   if (only !== undefined && !["lint", "rust", "ts"].includes(only)) fail(`--only takes lint, rust or ts, not ${only}.`);
   if (positionals.length > 0 && (only === undefined || only === "lint")) fail("A filter needs --only rust or --only ts.");
-  const ok = await test({ only, filters: positionals, profile: dist ? "dist" : release ? "release" : "dev" });
+  const ok = await test({ only, filters: positionals, profile: profileOf(values) });
   process.exitCode = ok ? 0 : 1;
 }

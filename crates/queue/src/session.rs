@@ -263,11 +263,13 @@ impl Session {
             }
         }
         self.engine.publish(&self.hub, events);
-        if !overruled.is_empty() {
-            // The store knows with which error they ended.
-            overruled.iter().for_each(|job| self.hub.waits.lock().look_up(*job));
-            self.engine.tell_of_ends(&self.hub, &overruled);
-        }
+        self.tell_of_overruled(&overruled);
+    }
+
+    /// Tells of jobs that the store ended otherwise than it was asked to: it knows with which error.
+    fn tell_of_overruled(&self, jobs: &[JobId]) {
+        jobs.iter().for_each(|job| self.hub.waits.lock().look_up(*job));
+        self.engine.tell_of_ends(&self.hub, jobs);
     }
 
     fn claimed(&self, reservation: &Reservation, outcome: Result<Vec<ClaimedJob>, StoreError>) {
@@ -697,9 +699,7 @@ impl Session {
             let settled = outcome.map(|reply| reply.settled).unwrap_or_default();
             let ended =
                 of.iter().zip(settled).filter(|(_, settled)| matches!(settled, Settled::Applied(state) if state.is_final()));
-            let ended: Vec<JobId> = ended.map(|(settlement, _)| settlement.id).collect();
-            ended.iter().for_each(|job| session.hub.waits.lock().look_up(*job));
-            session.engine.tell_of_ends(&session.hub, &ended);
+            session.tell_of_overruled(&ended.map(|(settlement, _)| settlement.id).collect::<Vec<_>>());
         });
         self.engine.store.settle(Arc::clone(&self.hub.queue), settlements, now, None, reply);
     }

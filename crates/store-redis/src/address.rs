@@ -42,7 +42,7 @@ pub(crate) fn parse(url: &str) -> Result<(Address, String), String> {
         }
         "redis+sentinel" | "rediss+sentinel" => {
             let tls = scheme.starts_with("rediss");
-            let (login, hosts, path) = split(rest)?;
+            let (login, hosts, path, query) = split(rest)?;
             let mut path = path.split('/');
             let master =
                 path.next().filter(|name| !name.is_empty()).ok_or("names no master: redis+sentinel://host:26379/master")?;
@@ -51,12 +51,11 @@ pub(crate) fn parse(url: &str) -> Result<(Address, String), String> {
                 Some(number) => number.parse().map_err(|_| format!("has no database {number}"))?,
             };
             let sentinels = hosts.iter().map(|(host, port)| place_of(host, port.unwrap_or(26_379), tls)).collect();
-            let guards = guards(rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts))?;
-            Address::Sentinel { sentinels, master: decoded(master)?, login: Login { db, ..login }, guards, tls }
+            Address::Sentinel { sentinels, master: decoded(master)?, login: Login { db, ..login }, guards: guards(query)?, tls }
         }
         "redis+cluster" | "rediss+cluster" => {
             let tls = scheme.starts_with("rediss");
-            let (login, hosts, _) = split(rest)?;
+            let (login, hosts, ..) = split(rest)?;
             let node = |(host, port): &(String, Option<u16>)| {
                 let info =
                     place_of(host, port.unwrap_or(6_379), tls).into_connection_info().map_err(|error| error.to_string())?;
@@ -100,7 +99,8 @@ fn shown(scheme: &str, rest: &str) -> String {
 
 type Hosts = Vec<(String, Option<u16>)>;
 
-fn split(rest: &str) -> Result<(Login, Hosts, &str), String> {
+/// The login, the hosts, the path and what is behind the `?`.
+fn split(rest: &str) -> Result<(Login, Hosts, &str, &str), String> {
     let (login, rest) = match rest.rsplit_once('@') {
         Some((login, rest)) => {
             let (user, password) = login.split_once(':').unwrap_or(("", login));
@@ -110,7 +110,7 @@ fn split(rest: &str) -> Result<(Login, Hosts, &str), String> {
         None => (Login::default(), rest),
     };
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let path = path.split('?').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let host = |text: &str| {
         // An IPv6 address stands in brackets.
         let (host, port) = match text.rsplit_once(':') {
@@ -121,13 +121,12 @@ fn split(rest: &str) -> Result<(Login, Hosts, &str), String> {
         Ok((host.trim_matches(['[', ']']).to_owned(), port))
     };
     let hosts: Hosts = hosts.split(',').filter(|text| !text.is_empty()).map(host).collect::<Result<_, String>>()?;
-    if hosts.is_empty() { Err(format!("names no host; use {FORMS}")) } else { Ok((login, hosts, path)) }
+    if hosts.is_empty() { Err(format!("names no host; use {FORMS}")) } else { Ok((login, hosts, path, query)) }
 }
 
-/// The login of sentinels that ask for one, from behind the `?`.
-fn guards(rest: &str) -> Result<Login, String> {
+/// The login of sentinels that ask for one.
+fn guards(query: &str) -> Result<Login, String> {
     let mut guards = Login::default();
-    let query = rest.split_once('?').map_or("", |(_, query)| query);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("sentinelUser", user)) => guards.user = Some(decoded(user)?),

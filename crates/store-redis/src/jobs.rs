@@ -403,7 +403,7 @@ impl JobStore for RedisStore {
             Ok((added, true)) if of.cluster => {
                 // Before anybody relies on the jobs, their queue is in the set of queues.
                 let call = Call::command(&[b"SADD", QUEUES, name.as_bytes()]);
-                of.link().follow(call, Box::new(move |outcome| reply(outcome.map(|_| added))));
+                of.afterwards(vec![call], added, reply);
             }
             other => reply(other.map(|(added, _)| added)),
         };
@@ -596,7 +596,7 @@ impl JobStore for RedisStore {
             match read {
                 Ok(done) if leaves_set && !done.more => {
                     let call = Call::command(&[b"SREM", QUEUES, of.name.as_bytes()]);
-                    shared.link().follow(call, Box::new(move |outcome| reply(outcome.map(|_| done))));
+                    shared.afterwards(vec![call], done, reply);
                 }
                 other => reply(other),
             }

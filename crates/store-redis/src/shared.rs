@@ -135,6 +135,17 @@ impl Shared {
         self.link().submit(call, None, Box::new(move |outcome| reply(outcome.and_then(read))));
     }
 
+    /// Carries out what a Cluster has on other servers, one command after the other, and then answers.
+    pub(crate) fn afterwards<T: Send + 'static>(self: &Arc<Self>, mut commands: Vec<Call>, outcome: T, reply: Reply<T>) {
+        let Some(next) = commands.pop() else { return reply(Ok(outcome)) };
+        let of = Arc::clone(self);
+        let done = move |answer: Result<Value, StoreError>| match answer {
+            Ok(_) => of.afterwards(commands, outcome, reply),
+            Err(error) => reply(Err(error)),
+        };
+        self.link().follow(next, Box::new(done));
+    }
+
     /// The keys of a queue. One that is new to this process is listened to from here on.
     pub(crate) fn queue(&self, name: &Arc<str>) -> Arc<Queue> {
         let (queue, is_new) = self.names.queue(name);

@@ -314,17 +314,6 @@ impl RedisStore {
         }
         Call::script(script, &all)
     }
-
-    /// Carries out what a Cluster has on other servers, one command after the other, and then answers.
-    fn afterwards<T: Send + 'static>(shared: &Arc<Shared>, mut commands: Vec<Call>, outcome: T, reply: Reply<T>) {
-        let Some(next) = commands.pop() else { return reply(Ok(outcome)) };
-        let of = Arc::clone(shared);
-        let done = move |answer: Result<Value, StoreError>| match answer {
-            Ok(_) => Self::afterwards(&of, commands, outcome, reply),
-            Err(error) => reply(Err(error)),
-        };
-        shared.link().follow(next, Box::new(done));
-    }
 }
 
 impl StateStore for RedisStore {
@@ -378,7 +367,7 @@ impl StateStore for RedisStore {
                             of.watchers.wake(&prefix, |log| appended.iter().any(|name| **name == *log));
                         }
                     });
-                    Self::afterwards(&shared, others, Committed::Done(answers), told);
+                    shared.afterwards(others, Committed::Done(answers), told);
                 }
                 Some("-") => {
                     let place = number(1).and_then(|place| usize::try_from(place).ok());
@@ -564,7 +553,7 @@ impl StateStore for RedisStore {
                     others.push(Call::command(&[b"ZREM", SPACES, namespace.as_bytes()]));
                     others.push(Call::command(&[b"SADD", SWEEPS, namespace.as_bytes()]));
                 }
-                Self::afterwards(&shared, others, was_there, reply);
+                shared.afterwards(others, was_there, reply);
             }
             Err(error) => reply(Err(error)),
         };

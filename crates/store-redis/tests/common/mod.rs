@@ -64,9 +64,13 @@ impl Server {
 
     /// Runs `redis-cli` and gives what it prints.
     pub(crate) fn cli(&self, words: &[&str]) -> String {
-        let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(words).output().expect("redis-cli runs");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        redis_cli(&["-s", &self.socket().display().to_string()], words)
     }
+}
+
+fn redis_cli(place: &[&str], words: &[&str]) -> String {
+    let output = Command::new("redis-cli").args(place).args(words).output().expect("redis-cli runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn spawn(folder: &tempfile::TempDir, settings: &[String]) -> Child {
@@ -116,17 +120,17 @@ pub(crate) struct Cluster {
     _keeper: Child,
 }
 
-static CLUSTERS: Mutex<Vec<Cluster>> = Mutex::new(Vec::new());
+static CLUSTERS: Mutex<Vec<&'static Cluster>> = Mutex::new(Vec::new());
 
 /// The Cluster of one case, empty; it is given back when this is dropped.
-pub(crate) struct Borrowed(Option<Cluster>);
+pub(crate) struct Borrowed(&'static Cluster);
 
 impl Cluster {
     pub(crate) fn borrow() -> Borrowed {
         let free = CLUSTERS.lock().expect("no case panics here").pop();
-        let cluster = free.unwrap_or_else(Self::start);
+        let cluster = free.unwrap_or_else(|| Box::leak(Box::new(Self::start())));
         cluster.cli(&["FLUSHALL"]);
-        Borrowed(Some(cluster))
+        Borrowed(cluster)
     }
 
     fn start() -> Self {
@@ -164,23 +168,19 @@ impl Cluster {
     }
 
     fn cli(&self, words: &[&str]) -> String {
-        let port = self.port.to_string();
-        let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().expect("redis-cli runs");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        redis_cli(&["-p", &self.port.to_string()], words)
     }
 }
 
 impl Borrowed {
     pub(crate) fn url(&self) -> String {
-        format!("redis+cluster://127.0.0.1:{}", self.0.as_ref().map_or(0, |cluster| cluster.port))
+        format!("redis+cluster://127.0.0.1:{}", self.0.port)
     }
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        if let (Some(cluster), Ok(mut free)) = (self.0.take(), CLUSTERS.lock()) {
-            free.push(cluster);
-        }
+        CLUSTERS.lock().expect("no case panics here").push(self.0);
     }
 }
 
