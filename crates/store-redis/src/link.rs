@@ -28,7 +28,7 @@ use crate::names::PREFIX;
 use crate::script::{Call, Script, Scripts};
 
 /// The layout of the keys that this package writes; it grows with changes that an older package would not understand.
-pub(crate) const LAYOUT: i64 = 1;
+pub(crate) const LAYOUT: i64 = 2;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -423,7 +423,7 @@ impl Driver {
             }
             Some(found) => {
                 let found: i64 = found.parse().map_err(|_| crate::error::broken(&self.place, "the key ma:v"))?;
-                if found > LAYOUT {
+                if found != LAYOUT {
                     return Err(StoreError::Version { place: self.place.clone(), found, supported: LAYOUT });
                 }
                 // A replica is better known by this, which changes nothing, than by each operation.

@@ -158,11 +158,13 @@ fn refusals_are_coded() {
         add(&store, "1").expect_err("refused").code()
     };
     assert_eq!(refused(format!("{}?db=99", server.url())), ErrorCode::StoreOpen);
-    server.cli(&["SET", "ma:{tasks}:j", "not a hash"]);
+    server.cli(&["SET", "ma:{tasks}:j:", "not a hash"]);
     assert_eq!(refused(server.url()), ErrorCode::StoreCorrupt);
-    server.cli(&["DEL", "ma:{tasks}:j"]);
-    server.cli(&["SET", "ma:v", "99"]);
-    assert_eq!(refused(server.url()), ErrorCode::StoreVersion);
+    server.cli(&["DEL", "ma:{tasks}:j:"]);
+    for other in ["1", "99"] {
+        server.cli(&["SET", "ma:v", other]);
+        assert_eq!(refused(server.url()), ErrorCode::StoreVersion, "layout {other}");
+    }
     server.cli(&["DEL", "ma:v"]);
     server.cli(&["CONFIG", "SET", "requirepass", "secret"]);
     assert_eq!(refused(server.url()), ErrorCode::StoreDenied);

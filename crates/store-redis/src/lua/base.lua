@@ -2,7 +2,8 @@
 --   m  hash    p paused · i the idle client, * for several · by who uses the queue, * for several · x dead entries in lists
 --              · q bytes of what q holds · oc of: ends so far, by family
 --              · uc uf: how many of them are gone · gc gf: when the oldest that is kept ended
---   j  hash    id → job: flag(1) failures(4) stalls(4) priority(4) length of data(4) added(8) policy lane key …
+--   j:n hash   id → job: flag(1) failures(4) stalls(4) priority(4) length of data(4) added(8) policy lane key …
+--              n: the id without its last two digits; neighbours come and go together, and one hash of all misses every cache
 --   k  hash    key → id
 --   n  hash    state digit and lane → how many jobs
 --   l:lane     list of ids that wait with priority 0, in the order of adding; x: set of those in a list that wait no more
@@ -40,6 +41,39 @@ local function wake(client)
     call('HSET', P .. 'm', 'i', '')
     call('PUBLISH', P .. 'r', 'R' .. client .. '\0' .. table.concat(ready, '\0'))
   end
+end
+local function home_of(id) return P .. 'j:' .. sub(id, 1, -3) end
+local function blob_of(id) return call('HGET', home_of(id), id) end
+local function write_blob(id, blob) call('HSET', home_of(id), id, blob) end
+-- Calls f with the hash of each run of neighbours, and where it begins and ends.
+local function by_home(ids, from, to, f)
+  if from > to then return end
+  local first, near = from, sub(ids[from], 1, -3)
+  for i = from + 1, to do
+    local next = sub(ids[i], 1, -3)
+    if next ~= near then
+      f(P .. 'j:' .. near, first, i - 1)
+      first, near = i, next
+    end
+  end
+  f(P .. 'j:' .. near, first, to)
+end
+local function blobs_of(ids, from, to)
+  if from == to then return {blob_of(ids[from])} end
+  local blobs, n
+  by_home(ids, from, to, function(home, first, last)
+    local some = call('HMGET', home, unpack(ids, first, last))
+    if not blobs then
+      blobs, n = some, #some
+    else
+      for i = 1, #some do blobs[n + i] = some[i] end
+      n = n + #some
+    end
+  end)
+  return blobs or {}
+end
+local function drop_blobs(ids, from, to)
+  by_home(ids, from, to, function(home, first, last) call('HDEL', home, unpack(ids, first, last)) end)
 end
 local function family(state) if state == '3' then return 'c' end return 'f' end
 -- Who waits for jobs in other processes is told of their ends. mine: this client listens itself.

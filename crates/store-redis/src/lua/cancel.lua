@@ -2,7 +2,7 @@
 -- KEYS  1 m of the queue
 -- ARGV  1 client, 2 i and an id, or k and a key, 3 the error, 4 now
 local id = resolve(ARGV[2])
-local blob = call('HGET', J, id)
+local blob = blob_of(id)
 if not blob then return refused('none') end
 local state, rec = place_of(id, blob)
 local now = tonumber(ARGV[4])

@@ -10,8 +10,7 @@ local from_lane, from_index = string.match(ARGV[6], '^(%d+) (%d+)$')
 from_lane, from_index = tonumber(from_lane or 1), tonumber(from_index or 0)
 local function old_enough(ids)
   local found = {}
-  if #ids == 0 then return found end
-  local blobs = call('HMGET', J, unpack(ids))
+  local blobs = blobs_of(ids, 1, #ids)
   for i = 1, #ids do
     if blobs[i] and added_of(blobs[i]) < before then found[#found + 1] = {ids[i], blobs[i]} end
   end

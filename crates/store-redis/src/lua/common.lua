@@ -40,7 +40,7 @@ local function forget(ids, flags)
   local flagged = {}
   for i = 1, #ids do if flags[i] == '1' then flagged[#flagged + 1] = ids[i] end end
   each(flagged, 500, function(from, to)
-    local blobs = call('HMGET', P .. 'j', unpack(flagged, from, to))
+    local blobs = blobs_of(flagged, from, to)
     local keys = {}
     for i = 1, #blobs do
       local key = blobs[i] and key_of(blobs[i])
@@ -50,7 +50,7 @@ local function forget(ids, flags)
     if #keys > 0 then call('HDEL', P .. 'k', unpack(keys)) end
     for _, name in ipairs({'r', 'p', 'c'}) do call('HDEL', P .. name, unpack(flagged, from, to)) end
   end)
-  each(ids, 1000, function(from, to) call('HDEL', P .. 'j', unpack(ids, from, to)) end)
+  drop_blobs(ids, 1, #ids)
 end
 -- Removes the oldest ends of a family that are over the bound, at most slice of them.
 local function trim(fam, keep_count, keep_age, now, slice)
@@ -148,7 +148,7 @@ end
 -- Ends one job that is in no place. Answers whether it stays.
 local function end_one(id, state, lane, flag, now, claimed, value, keep_count, keep_age)
   if is_brief(keep_count, keep_age) then
-    depart({id}, {{call('HGET', P .. 'j', id), state, claimed, value}}, now)
+    depart({id}, {{blob_of(id), state, claimed, value}}, now)
   end
   if is_nothing(keep_count, keep_age) then
     forget({id}, {flag})
@@ -177,7 +177,7 @@ end
 local function stall(id, blob, lane, flag, claimed, now, error)
   local most, keep_count, keep_age = fail_policy(blob)
   local stalls = u32(blob, 6) + 1
-  call('HSET', P .. 'j', id, changed(blob, nil, stalls))
+  write_blob(id, changed(blob, nil, stalls))
   call('HSET', P .. 'r', id, error)
   if stalls <= most then
     make_waiting(id, lane, priority_of(blob))

@@ -1,6 +1,6 @@
 -- What the scripts of users' changes share. They give {how many were changed, '1' if there is more, lanes that are ready, ids that
 -- ended or are gone}, or {'-', what is wrong, id, state}.
-local J, A, E, D, X, M = P .. 'j', P .. 'a', P .. 'e', P .. 'd', P .. 'x', KEYS[1]
+local A, E, D, X, M = P .. 'a', P .. 'e', P .. 'd', P .. 'x', KEYS[1]
 local function done(affected, more, ended, client)
   wake(client)
   if #ended > 0 then tell_ends(ended, 0) end
@@ -80,11 +80,9 @@ local function drain_delayed(most)
   local some = call('ZPOPMIN', D, most)
   local ended = {}
   for i = 1, #some, 2 do ended[#ended + 1] = fmt('%d', some[i]) end
-  each(ended, 500, function(from, to)
-    for _, blob in ipairs(call('HMGET', J, unpack(ended, from, to))) do
-      if blob then count('1', lane_of(blob), -1) end
-    end
-  end)
+  for _, blob in ipairs(blobs_of(ended, 1, #ended)) do
+    if blob then count('1', lane_of(blob), -1) end
+  end
   return ended
 end
 -- Forgets jobs whatever they have.

@@ -31,9 +31,15 @@ if n > 0 then
   if id < 0 then return redis.error_reply('ERR the numbers of jobs are damaged') end
 end
 local answer = {fmt('%d', id + 1), is_new}
-local jobs, jn, ids, idn, place = {}, 0, {}, 0, 0
+local jobs, jn, near, ids, idn, place = {}, 0, nil, {}, 0, 0
 local lane, key, priority, run_at
 local earliest, woken = nil, {}
+local function flush_jobs()
+  if jn > 0 then
+    call('HSET', P .. 'j:' .. near, unpack(jobs, 1, jn))
+    jn = 0
+  end
+end
 local function flush_lane()
   if idn > 0 then
     call('RPUSH', P .. 'l:' .. lane, unpack(ids, 1, idn))
@@ -54,12 +60,14 @@ for i = 7, #ARGV do
     else
       id = id + 1
       local name = fmt('%d', id)
+      -- As home_of.
+      local home = sub(name, 1, -3)
+      if home ~= near then
+        flush_jobs()
+        near = home
+      end
       jobs[jn + 1], jobs[jn + 2] = name, s
       jn = jn + 2
-      if jn >= 2000 then
-        call('HSET', P .. 'j', unpack(jobs, 1, jn))
-        jn = 0
-      end
       if key then call('HSET', P .. 'k', key, name) end
       if run_at then
         call('ZADD', P .. 'd', run_at, fmt('%016d', id))
@@ -84,7 +92,7 @@ for i = 7, #ARGV do
   elseif b == 80 then priority = sub(s, 2)
   else run_at = sub(s, 2) end
 end
-if jn > 0 then call('HSET', P .. 'j', unpack(jobs, 1, jn)) end
+flush_jobs()
 flush_lane()
 call('HSET', answers, seq % 1024, seq .. ' ' .. table.concat(answer, ' '))
 if ARGV[4] == '1' then call('EXPIRE', answers, 7200) end

@@ -3,7 +3,7 @@
 -- ARGV  1 client, 2 worker(16), 3 now, 4 only claims with a higher token(16) than this, and the worker stays; '' for all
 -- Gives {'1' if there is more, lanes that are ready}
 local worker, now, above = ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local H, A, J = P .. 'h:' .. worker, P .. 'a', P .. 'j'
+local H, A = P .. 'h:' .. worker, P .. 'a'
 local ids = call('SMEMBERS', H)
 local done, ended = 0, {}
 for from = 1, #ids, 500 do
@@ -14,7 +14,7 @@ for from = 1, #ids, 500 do
     if not rec then
       call('SREM', H, id)
     elseif above == '' or sub(rec, 1, 16) > above then
-      local blob = call('HGET', J, id)
+      local blob = blob_of(id)
       call('HDEL', A, id)
       call('SREM', H, id)
       local lane = sub(rec, 50)
@@ -22,7 +22,7 @@ for from = 1, #ids, 500 do
       if blob and end_cancelled(id, blob, lane, sub(rec, 34, 49), now) then
         ended[#ended + 1] = id
       elseif blob then
-        if sub(rec, 33, 33) == '1' and byte(blob) ~= 49 then call('HSET', J, id, '1' .. sub(blob, 2)) end
+        if sub(rec, 33, 33) == '1' and byte(blob) ~= 49 then write_blob(id, '1' .. sub(blob, 2)) end
         make_waiting(id, lane, priority_of(blob))
       end
       done = done + 1

@@ -69,7 +69,7 @@ elseif state == '1' then
   local some = call('ZRANGE', d, at, at + (lane and SCAN or limit), 'WITHSCORES')
   for i = 1, #some, 2 do
     local id = fmt('%d', some[i])
-    local blob = lane and call('HGET', P .. 'j', id)
+    local blob = lane and blob_of(id)
     if #ids > limit then break end
     if not lane or (blob and lane_of(blob) == lane) then add(tonumber(some[i + 1]), tonumber(id), id) end
   end

@@ -3,7 +3,7 @@
 -- ARGV  1 i and an id, or k and a key; 2 the number before the first; 3 how many
 -- Gives nil if there is no such job, else the lines: number(16) time(16) text
 local id = resolve(ARGV[1])
-if call('HEXISTS', P .. 'j', id) == 0 then return false end
+if call('HEXISTS', home_of(id), id) == 0 then return false end
 local g = P .. 'g:' .. id
 local first = call('LINDEX', g, 0)
 if not first then return {} end

@@ -5,14 +5,14 @@
 --        are ready or wait while a worker is idle, ids that ended, how many listen to events, how soon the first lease ends of a
 --        worker that holds jobs, or ''}
 local now, most = tonumber(ARGV[2]), tonumber(ARGV[3])
-local D, W, A, J = P .. 'd', P .. 'w', P .. 'a', P .. 'j'
+local D, W, A = P .. 'd', P .. 'w', P .. 'a'
 local promoted, recovered, more, dead = 0, 0, '0', {}
 if most > 0 then
   local due = call('ZRANGEBYSCORE', D, '-inf', fmt('%d', now), 'LIMIT', 0, most)
   each(due, 500, function(from, to)
     local ids = {}
     for i = from, to do ids[#ids + 1] = fmt('%d', due[i]) end
-    local blobs = call('HMGET', J, unpack(ids))
+    local blobs = blobs_of(ids, 1, #ids)
     for i = 1, #ids do
       if blobs[i] then
         local lane = lane_of(blobs[i])
@@ -45,7 +45,7 @@ if #lost > 0 then
   local last = math.min(#lost, 500)
   for i = 1, last do
     local id, worker = fmt('%d', lost[i]), of[lost[i]]
-    local rec, blob = call('HGET', A, id), call('HGET', J, id)
+    local rec, blob = call('HGET', A, id), blob_of(id)
     call('SREM', P .. 'h:' .. worker, id)
     if rec then
       call('HDEL', A, id)

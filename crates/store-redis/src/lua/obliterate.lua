@@ -44,7 +44,7 @@ end
 forget_all(ended)
 local more = #ended == most
 if not more then
-  for _, name in ipairs({'j', 'k', 'n', 'x', 'd', 'a', 'e', 'f:c', 'f:f', 'r', 'p', 'c', 'q', 'q:l'}) do call('UNLINK', P .. name) end
+  for _, name in ipairs({'k', 'n', 'x', 'd', 'a', 'e', 'f:c', 'f:f', 'r', 'p', 'c', 'q', 'q:l'}) do call('UNLINK', P .. name) end
   if KEYS[2] then call('SREM', KEYS[2], ARGV[4]) end
   -- The orders of ends begin anew with the lists.
   local idle, by = unpack(call('HMGET', M, 'i', 'by'))

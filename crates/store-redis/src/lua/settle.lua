@@ -1,6 +1,6 @@
 -- Settlements of every kind, one by one: what work.lua does not do at once. It gives the digits, the ids that ended and
 -- the due time.
-local M, A, H, J, E, N = KEYS[1], P .. 'a', P .. 'h:', P .. 'j', P .. 'e', P .. 'n'
+local M, A, H, E, N = KEYS[1], P .. 'a', P .. 'h:', P .. 'e', P .. 'n'
 -- told: whether ends that are hardly kept are remembered for other processes.
 local function settle(n, now, first_id, first_kind, first_value, told)
   local due
@@ -25,7 +25,7 @@ local function settle(n, now, first_id, first_kind, first_value, told)
   end
   local function flush()
     if #departing > 0 then
-      local blobs, what = call('HMGET', J, unpack(departing)), {}
+      local blobs, what = blobs_of(departing, 1, #departing), {}
       for i = 1, #departing do
         local of = departed[i]
         local blob = blobs[i]
@@ -63,7 +63,6 @@ local function settle(n, now, first_id, first_kind, first_value, told)
     by_lane = {}
   end
   local function add(field, by) by_lane[field] = (by_lane[field] or 0) + by end
-  local function blob_of(id) return call('HGET', J, id) end
   local function order_of(fam)
     local order = orders[fam]
     if not order then
@@ -79,7 +78,7 @@ local function settle(n, now, first_id, first_kind, first_value, told)
     if what ~= 67 and what ~= 69 then state = rec and sub(rec, 2, 2) == '6' and '6' or '5' end
     if rec then
       if sub(rec, 3, 18) == now16 and sub(rec, 2, 2) == state then return state end
-    elseif call('HEXISTS', J, id) == 0 then
+    elseif call('HEXISTS', home_of(id), id) == 0 then
       return state
     end
     return '-'
@@ -135,7 +134,7 @@ local function settle(n, now, first_id, first_kind, first_value, told)
           else
             if head.failed then
               local blob = blob_of(id)
-              call('HSET', J, id, sub(blob, 1, 1) .. struct.pack('>I4', u32(blob, 2) + 1) .. sub(blob, 6))
+              write_blob(id, sub(blob, 1, 1) .. struct.pack('>I4', u32(blob, 2) + 1) .. sub(blob, 6))
             end
             ends[en + 1], ends[en + 2] = id, head.text .. value
             en = en + 2
@@ -153,7 +152,7 @@ local function settle(n, now, first_id, first_kind, first_value, told)
             ended[#ended + 1] = id
           elseif what == 82 then
             local at = tonumber(sub(value, 1, 16))
-            call('HSET', J, id, changed(blob, u32(blob, 2) + 1))
+            write_blob(id, changed(blob, u32(blob, 2) + 1))
             call('HSET', P .. 'r', id, sub(value, 17))
             if at > now then
               call('ZADD', P .. 'd', at, pad(id))
@@ -165,7 +164,7 @@ local function settle(n, now, first_id, first_kind, first_value, told)
               digit = '0'
             end
           elseif what == 76 then
-            if p.flag == '1' and byte(blob) ~= 49 then call('HSET', J, id, '1' .. sub(blob, 2)) end
+            if p.flag == '1' and byte(blob) ~= 49 then write_blob(id, '1' .. sub(blob, 2)) end
             make_waiting(id, p.lane, priority_of(blob))
             digit = '0'
           else

@@ -3,7 +3,7 @@ local STATE_OF = {}
 local function views(ids)
   local answer = {}
   each(ids, 500, function(from, to)
-    local blobs = call('HMGET', P .. 'j', unpack(ids, from, to))
+    local blobs = blobs_of(ids, from, to)
     local active = call('HMGET', P .. 'a', unpack(ids, from, to))
     local ends = call('HMGET', P .. 'e', unpack(ids, from, to))
     for i = 1, #blobs do

@@ -7,7 +7,7 @@
 --       (negative: none) by turns
 -- Gives {state digits, '-' for refused; lanes that are ready; due time or ''; token; then id and blob of each job}
 local n, now, client = tonumber(ARGV[4]), tonumber(ARGV[2]), ARGV[1]
-local A, H, J, E, M, N = P .. 'a', P .. 'h:', P .. 'j', P .. 'e', KEYS[1], P .. 'n'
+local A, H, E, M, N = P .. 'a', P .. 'h:', P .. 'e', KEYS[1], P .. 'n'
 local first_id = 7 + 2 * tonumber(ARGV[5])
 local first_kind, first_value = first_id + n, first_id + 2 * n
 local at = first_id + 3 * n
@@ -76,7 +76,7 @@ if n > 0 then
       end
       local last_id = first_id + n - 1
       if told and ((keep_count >= 0 and keep_count < 1000) or (keep_age >= 0 and keep_age < 10000)) then
-        local ids, what = {}, call('HMGET', J, unpack(ARGV, first_id, last_id))
+        local ids, what = {}, blobs_of(ARGV, first_id, last_id)
         for i = 1, n do
           ids[i] = ARGV[first_id + i - 1]
           what[i] = {what[i], state, sub(recs[i], 34, 49), ARGV[first_value + i - 1]}
@@ -86,7 +86,7 @@ if n > 0 then
       call('HDEL', A, unpack(ARGV, first_id, last_id))
       call('SREM', H .. holder, unpack(ARGV, first_id, last_id))
       if nothing then
-        call('HDEL', J, unpack(ARGV, first_id, last_id))
+        drop_blobs(ARGV, first_id, last_id)
       else
         call('HSET', E, unpack(ends))
         call('RPUSH', P .. 'f:' .. fam, unpack(ARGV, first_id, last_id))
@@ -162,7 +162,7 @@ if worker then
         end
         local m = #ids
         if m > 0 then
-          local blobs = call('HMGET', J, unpack(ids))
+          local blobs = blobs_of(ids, 1, m)
           local sum = 0
           for i = 1, m do sum = sum + #(blobs[i] or '') end
           if not exact and bytes + sum >= most_bytes then
