@@ -31,6 +31,8 @@ export declare class Session {
   forget(request: number): void
   alive(): void
   drain(): string
+  /** Looks for some 20 microseconds whether there is something to drain. `wake` is not called from here until the next drain. */
+  look(): boolean
   /** Gives back what the session holds. With `wait` it returns when the store knows of it, or after half a second. */
   shutdown(wait: boolean): void
 }

@@ -1,6 +1,7 @@
 //! What waits to be drained by JavaScript, which is woken once for all of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use master_agent_queue::{Handle, Message, Outbox};
 use napi::Status;
@@ -20,6 +21,9 @@ enum Item {
 
 /// Bytes after which a drain stops: JavaScript's strings end at half a gigabyte, and one message may have 16 MiB.
 const MAX_TEXT: usize = 32 << 20;
+
+/// How long JavaScript's thread looks for what comes in one turn of its event loop.
+const LOOK: Duration = Duration::from_micros(20);
 
 pub(crate) struct Mailbox {
     items: Mutex<Vec<Item>>,
@@ -46,6 +50,22 @@ impl Mailbox {
         self.items.lock().push(item);
         if !self.awake.swap(true, Ordering::AcqRel) {
             self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+
+    /// Looks for [`LOOK`] whether something comes. From here until the next drain nobody wakes JavaScript's thread.
+    pub(crate) fn look(&self) -> bool {
+        self.awake.store(true, Ordering::Release);
+        let began = Instant::now();
+        loop {
+            if !self.items.lock().is_empty() {
+                return true;
+            }
+            if began.elapsed() > LOOK {
+                return false;
+            }
+            // What is looked for may need this core.
+            std::thread::yield_now();
         }
     }
 

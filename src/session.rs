@@ -147,6 +147,12 @@ impl Session {
         })
     }
 
+    /// Looks for some 20 microseconds whether there is something to drain. `wake` is not called from here until the next drain.
+    #[napi]
+    pub fn look(&self) -> bool {
+        self.mailbox.look()
+    }
+
     /// Gives back what the session holds. With `wait` it returns when the store knows of it, or after half a second.
     #[napi]
     pub fn shutdown(&self, wait: bool) -> Result<()> {

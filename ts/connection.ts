@@ -8,6 +8,7 @@
 
 import type { StoreConfig } from "./config";
 import { Failure, MasterAgentError, type NativeError } from "./errors";
+import { Lookout, Sent } from "./lookout";
 import { type ClaimedJob, type EndedJob, type Message, type NativeEvent, openSession, type Session } from "./native";
 
 /** Submits joined into one native call. Larger ones do not get cheaper, and the engine can begin earlier. */
@@ -105,10 +106,13 @@ export class Connection {
   #submitResolves: Resolve[] = [];
   #settleText = "";
   #settleCount = 0;
+  /** Whether the last of them is that of the only handler. */
+  #settlesAlone = false;
   #flushQueued = false;
   /** Jobs were added or ended since the last `sync`. */
   #stirred = false;
   readonly #flush: () => void;
+  readonly #lookout: Lookout;
 
   #holds = 0;
   /** A timer that does nothing but keep the process alive while something is awaited. */
@@ -120,6 +124,10 @@ export class Connection {
   constructor(config: StoreConfig) {
     this.config = config;
     this.#flush = () => this.flush();
+    this.#lookout = new Lookout(
+      () => this.#session?.look() ?? true,
+      () => this.#drain(),
+    );
   }
 
   /** Whether `close` was called. */
@@ -241,6 +249,7 @@ export class Connection {
         resolve(value);
       });
     }
+    this.#sent(Sent.Request, true);
     try {
       session.request(request, body);
     } catch (error) {
@@ -276,6 +285,7 @@ export class Connection {
     if (timeout !== undefined) {
       group.timer = setTimeout(endTimedOut, timeout, this, group, timeout);
     }
+    this.#sent(Sent.Wait, ids.length === 1 && this.#waits.size === 0);
     for (let index = 0; index < ids.length; index++) {
       const request = this.#nextRequest++;
       group.requests.push(request);
@@ -370,6 +380,7 @@ export class Connection {
    */
   settle(text: string, most: number, more: boolean): void {
     this.#settleText += this.#settleCount === 0 ? `[${text}]` : `,[${text}]`;
+    this.#settlesAlone = !more;
     if (++this.#settleCount >= most) {
       this.#flushSettles();
     } else if (!this.#flushQueued) {
@@ -397,7 +408,17 @@ export class Connection {
     }
   }
 
+  /** Something is sent; `alone`, if nothing else is of its kind. */
+  #sent(kind: Sent, alone: boolean): void {
+    if (alone && this.#submits.size + this.#requests.size <= 1) {
+      this.#lookout.sent(kind);
+    } else {
+      this.#lookout.sentAmongOthers();
+    }
+  }
+
   #flushSettles(): void {
+    this.#sent(Sent.Settle, this.#settlesAlone && this.#settleCount === 1);
     const text = `[${this.#settleText}]`;
     this.#stirred = true;
     this.#settleText = "";
@@ -416,6 +437,7 @@ export class Connection {
     const request = this.#nextRequest++;
     this.#stirred = true;
     this.#submits.set(request, resolves);
+    this.#sent(Sent.Submit, resolves.length === 1);
     try {
       (this.#session as Session).submit(request, text);
     } catch (error) {
@@ -471,6 +493,7 @@ export class Connection {
     if (!text) {
       return;
     }
+    this.#lookout.came();
     const messages = JSON.parse(text) as Message[];
     for (const message of messages) {
       try {

@@ -30,6 +30,8 @@ export interface Session {
   forget(request: number): void;
   alive(): void;
   drain(): string;
+  /** Looks for some 20 µs whether there is something to drain; `wake` is not called from here until the next drain. */
+  look(): boolean;
   shutdown(wait: boolean): void;
 }
 

@@ -195,6 +195,11 @@ export class FakeSession implements Session {
     }
   }
 
+  look(): boolean {
+    this.#woken = true;
+    return this.#messages.length > 0;
+  }
+
   drain(): string {
     this.#woken = false;
     const messages = this.#messages;

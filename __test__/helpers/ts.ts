@@ -13,3 +13,4 @@ export const native = load("../../ts/native.ts") as typeof import("../../ts/nati
 export const options = load("../../ts/options.ts") as typeof import("../../ts/options.ts");
 export const payload = load("../../ts/payload.ts") as typeof import("../../ts/payload.ts");
 export const connection = load("../../ts/connection.ts") as typeof import("../../ts/connection.ts");
+export const lookout = load("../../ts/lookout.ts") as typeof import("../../ts/lookout.ts");

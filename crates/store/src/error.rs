@@ -16,7 +16,9 @@ pub enum StoreError {
     Locked { place: String, waited_ms: u64 },
     #[error("{place}: cannot be opened ({cause})")]
     Open { place: String, cause: String },
-    #[error("{place}: has layout version {found}, this package writes version {supported}; use a version of the package that writes {found}")]
+    #[error(
+        "{place}: has layout version {found}, this package writes version {supported}; use a version of the package that writes {found}"
+    )]
     Version { place: String, found: i64, supported: i64 },
     #[error("{place}: {cause}")]
     Failed { place: String, cause: String },

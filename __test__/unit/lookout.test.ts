@@ -1,0 +1,120 @@
+/** When an answer is looked for instead of slept for. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { lookout } from "../helpers/ts.ts";
+
+const { Lookout, Sent } = lookout;
+type Kind = (typeof Sent)[keyof typeof Sent];
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A lookout on a clock that each look moves by 0.01 ms. */
+class Bench {
+  clock = 1_000;
+  /** How long waking the thread takes that sleeps, in milliseconds. */
+  waking = 0.05;
+  /** When what was sent is answered. */
+  due = Number.POSITIVE_INFINITY;
+  looks = 0;
+  readonly lookout = new Lookout(
+    () => {
+      this.looks += 1;
+      this.clock += 0.01;
+      return this.clock >= this.due;
+    },
+    () => {
+      if (this.clock >= this.due) {
+        this.due = Number.POSITIVE_INFINITY;
+        this.lookout.came();
+      }
+    },
+    () => this.clock,
+  );
+
+  /** Sends something that is answered `after` milliseconds; answers how often it was looked for. */
+  async send(after: number, kind: Kind = Sent.Submit): Promise<number> {
+    const before = this.looks;
+    this.due = this.clock + after;
+    this.lookout.sent(kind);
+    for (let turns = 0; turns < 20; turns++) {
+      await turn();
+    }
+    if (this.due !== Number.POSITIVE_INFINITY) {
+      // It was slept for.
+      this.clock = Math.max(this.clock, this.due) + this.waking;
+      this.due = Number.POSITIVE_INFINITY;
+      this.lookout.came();
+    }
+    return this.looks - before;
+  }
+
+  /** Sends as often; answers how often it was looked for a share of them. */
+  async share(times: number, after: number, kind: Kind = Sent.Submit): Promise<number> {
+    let looked = 0;
+    for (let sends = 0; sends < times; sends++) {
+      looked += Number((await this.send(after, kind)) > 0);
+    }
+    return looked / times;
+  }
+}
+
+describe("the lookout", () => {
+  test("looks for what is nearer than a thread is woken", async () => {
+    const bench = new Bench();
+    assert.equal(await bench.share(64, 0.05), 0.5, "first both ways are tried");
+    assert.equal(await bench.share(64, 0.05), 62 / 64, "and then the better one");
+  });
+
+  test("sleeps where looking gains little, as where others have the processor", async () => {
+    const bench = new Bench();
+    bench.waking = 0;
+    await bench.share(64, 0.05);
+    assert.equal(await bench.share(64, 0.05), 2 / 64);
+  });
+
+  test("sleeps for what is far, and looks no longer than a thread is woken when it tries", async () => {
+    const bench = new Bench();
+    await bench.share(64, 20);
+    assert.equal(await bench.share(64, 20), 2 / 64);
+    bench.looks = 0;
+    await bench.share(32, 20);
+    assert.ok(bench.looks > 10 && bench.looks <= 16, `${bench.looks} looks`);
+  });
+
+  test("follows what changes, but not a single long time", async () => {
+    const bench = new Bench();
+    await bench.share(64, 0.05);
+    await bench.send(30);
+    assert.equal(await bench.share(31, 0.05), 30 / 31);
+    await bench.share(640, 20);
+    assert.equal(await bench.share(64, 20), 2 / 64);
+    await bench.share(9_600, 0.05);
+    assert.equal(await bench.share(64, 0.05), 62 / 64);
+  });
+
+  test("knows the times of each kind by themselves", async () => {
+    const bench = new Bench();
+    for (let sends = 0; sends < 64; sends++) {
+      await bench.send(0.05, Sent.Submit);
+      await bench.send(20, Sent.Wait);
+    }
+    assert.equal(await bench.share(64, 0.05, Sent.Submit), 62 / 64);
+    assert.equal(await bench.share(64, 20, Sent.Wait), 2 / 64);
+  });
+
+  test("learns nothing from what comes unasked, or among others", async () => {
+    const bench = new Bench();
+    await bench.share(64, 0.05);
+    for (let times = 0; times < 200; times++) {
+      bench.lookout.sent(Sent.Submit);
+      bench.lookout.sentAmongOthers();
+      bench.clock += 1_000;
+      bench.lookout.came();
+      await turn();
+    }
+    bench.looks = 0;
+    await turn();
+    assert.equal(bench.looks, 0, "what was begun has ended");
+    assert.ok((await bench.share(64, 0.05)) > 0.9);
+  });
+});

@@ -1,0 +1,107 @@
+/**
+ * Looking for an answer instead of sleeping until it comes: waking a thread may take longer than a server nearby takes to
+ * answer, but who looks uses the processor, which others may need. Whether it pays is measured, both ways.
+ */
+
+/** What is sent; each kind is answered in a time of its own. */
+export const Sent = { Submit: 0, Settle: 1, Wait: 2, Request: 3 } as const;
+export type Sent = (typeof Sent)[keyof typeof Sent];
+
+/** Nothing is looked for longer than this, in milliseconds: a thread is woken in less. */
+const LONGEST = 0.15;
+/** Looking pays where answers are there in less than this share of the time. */
+const GAIN = 0.85;
+/** So many times both ways are tried in turn, and from then on the worse one every so many times. */
+const TRIALS = 64;
+const TRY_EVERY = 32;
+/** The share by which an estimate follows what is measured. */
+const STEP = 0.05;
+
+const NEVER = Number.NEGATIVE_INFINITY;
+
+// Taken once: users replace the global one in tests.
+const later = setImmediate;
+
+/** A running estimate of a median, which few very long times do not move. */
+function follow(median: number, value: number): number {
+  return median === 0 ? value : median * (value > median ? 1 + STEP : 1 - STEP);
+}
+
+/** How long answers of one kind take, in milliseconds; 0 is not known. */
+class Times {
+  #sent = 0;
+  #looked = 0;
+  #slept = 0;
+
+  /** Whether the next one is looked for. */
+  next(): boolean {
+    this.#sent += 1;
+    if (this.#sent <= TRIALS) {
+      return this.#sent % 2 === 0;
+    }
+    const pays = this.#looked < this.#slept * GAIN;
+    return this.#sent % TRY_EVERY === 0 ? !pays : pays;
+  }
+
+  took(time: number, looked: boolean): void {
+    if (looked) {
+      this.#looked = follow(this.#looked, time);
+    } else {
+      this.#slept = follow(this.#slept, time);
+    }
+  }
+}
+
+export class Lookout {
+  readonly #see: () => boolean;
+  readonly #drain: () => void;
+  readonly #now: () => number;
+  readonly #look: () => void;
+  readonly #times = [new Times(), new Times(), new Times(), new Times()] as const;
+  #kind: Sent = Sent.Submit;
+  #sentAt = NEVER;
+  /** Whether the answer is looked for, or was in vain. */
+  #lookedFor = false;
+  #looking = false;
+
+  /** `look` looks for a moment whether there is something to drain, and is followed by `drain` in the end. */
+  constructor(look: () => boolean, drain: () => void, now = () => performance.now()) {
+    this.#see = look;
+    this.#drain = drain;
+    this.#now = now;
+    this.#look = () => this.#lookOnce();
+  }
+
+  /** Something is sent, and its answer is what comes next. */
+  sent(kind: Sent): void {
+    this.#sentAt = this.#now();
+    this.#kind = kind;
+    this.#lookedFor = this.#times[kind].next() || this.#looking;
+    if (this.#lookedFor && !this.#looking) {
+      this.#looking = true;
+      later(this.#look);
+    }
+  }
+
+  /** Something is sent among others: it is not told what comes next. */
+  sentAmongOthers(): void {
+    this.#sentAt = NEVER;
+  }
+
+  /** Something came. */
+  came(): void {
+    if (this.#sentAt !== NEVER) {
+      this.#times[this.#kind].took(this.#now() - this.#sentAt, this.#lookedFor);
+      this.#sentAt = NEVER;
+    }
+  }
+
+  #lookOnce(): void {
+    if (!this.#see() && this.#now() - this.#sentAt <= LONGEST) {
+      later(this.#look);
+      return;
+    }
+    this.#looking = false;
+    this.#drain();
+  }
+}
