@@ -271,7 +271,10 @@ impl Worker {
     /// Ends a run: its slot is free. `None` if it was given up before.
     pub(crate) fn end(&mut self, handle: Handle) -> Option<Run> {
         let run = self.runs.remove(&handle)?;
-        self.handles.remove(&run.job.id);
+        // A lost claim may have been claimed again meanwhile, by this worker: then the number is that of the newer run.
+        if self.handles.get(&run.job.id) == Some(&handle) {
+            self.handles.remove(&run.job.id);
+        }
         self.lane_running[run.lane] -= 1;
         Some(run)
     }
@@ -501,6 +504,21 @@ mod tests {
         given_up.sort_by_key(|(handle, _)| *handle);
         assert_eq!(given_up, [(old[0], GiveUp::Lost), (old[1], GiveUp::Cancelled("{}".into()))]);
         assert!(worker.run(new[0]).is_some());
+    }
+
+    #[test]
+    fn a_cancel_reaches_the_newer_run_of_a_job_after_the_older_one_ended() {
+        let mut worker = worker(2, [None; 3]);
+        let old = claim(&mut worker, vec![job(1, "a", None)], 0);
+        let new = claim(&mut worker, vec![ClaimedJob { token: Token(2), ..job(1, "a", None) }], 0);
+        assert!(worker.end(old[0]).is_some());
+        assert!(worker.is_running(JobId(1)));
+        let cancelled = vec![Cancelled { id: JobId(1), error_json: "{}".into() }];
+        let reply = BeatReply { cancelled, held: vec![(JobId(1), Token(2))] };
+        let (number, _) = worker.beat(0).expect("due");
+        assert_eq!(worker.beaten(number, &reply), [(new[0], GiveUp::Cancelled("{}".into()))]);
+        assert!(worker.end(new[0]).is_some());
+        assert!(!worker.is_running(JobId(1)));
     }
 
     #[test]
