@@ -181,6 +181,13 @@ enum Ending {
     Pause(Cure),
 }
 
+/// What was refused for now, in its order, and what it waits for.
+#[derive(Default)]
+struct Refused {
+    ops: BTreeMap<u64, Op>,
+    pause: Option<(Cure, RedisError)>,
+}
+
 /// Commands that are on their way in a Cluster, whose client keeps the order of as many as its smallest buffer holds.
 const MOST_IN_CLUSTER: usize = 32;
 
@@ -521,21 +528,19 @@ impl Driver {
 
     async fn serve(&mut self, wire: &mut Wire) -> Ending {
         let mut flight: FuturesUnordered<Flight> = FuturesUnordered::new();
-        // Kept for after a pause, in their order.
-        let mut refused: BTreeMap<u64, Op> = BTreeMap::new();
-        let mut pause: Option<(Cure, RedisError)> = None;
+        let mut refused = Refused::default();
         let mut linger = Linger::new();
         let most = if matches!(wire, Wire::Cluster(..)) { MOST_IN_CLUSTER } else { usize::MAX };
         loop {
-            while pause.is_none()
+            while refused.pause.is_none()
                 && flight.len() < most
                 && let Some(op) = self.again.pop_front()
             {
                 self.send(wire, op, &mut flight).await;
             }
             if flight.is_empty() && self.sent.is_empty() {
-                if let Some((cure, error)) = pause {
-                    refused.into_values().rev().for_each(|op| self.again.push_front(op));
+                if let Some((cure, error)) = refused.pause {
+                    refused.ops.into_values().rev().for_each(|op| self.again.push_front(op));
                     return if cure == Cure::WaitElsewhere { Ending::Broken(error) } else { Ending::Pause(cure) };
                 }
                 if self.ended || !self.closing.is_empty() {
@@ -543,31 +548,15 @@ impl Driver {
                     self.take(order, wire, &mut flight).await;
                 }
             }
-            let accepts = pause.is_none() && !self.ended && flight.len() < most && self.again.is_empty();
+            let accepts = refused.pause.is_none() && !self.ended && flight.len() < most && self.again.is_empty();
             let awaited = !flight.is_empty();
             tokio::select! {
                 biased;
                 Some((id, outcome)) = flight.next(), if !flight.is_empty() => {
                     let Some(op) = self.sent.remove(&id) else { continue };
-                    match outcome {
-                        Ok(value) => (op.done)(Ok(value)),
-                        Err(error) => match cure(&error) {
-                            Cure::None => (op.done)(Err(from_redis(&error, &self.place))),
-                            Cure::Reconnect => {
-                                self.sent.insert(id, op);
-                                for (id, op) in refused {
-                                    self.sent.insert(id, op);
-                                }
-                                return Ending::Broken(error);
-                            }
-                            cure if op.deadline > Instant::now() => {
-                                refused.insert(id, op);
-                                if pause.as_ref().is_none_or(|(before, _)| *before != Cure::WaitElsewhere) {
-                                    pause = Some((cure, error));
-                                }
-                            }
-                            _ => (op.done)(Err(from_redis(&error, &self.place))),
-                        },
+                    if let Err(error) = self.answered(id, op, outcome, &mut refused) {
+                        self.sent.append(&mut refused.ops);
+                        return Ending::Broken(error);
                     }
                 }
                 order = self.incoming.recv(), if accepts => match order {
@@ -584,21 +573,46 @@ impl Driver {
                 },
                 Some(push) = self.pushes.1.recv() => match push.kind {
                     PushKind::Disconnection => {
-                        for (id, op) in refused {
-                            self.sent.insert(id, op);
-                        }
+                        self.sent.append(&mut refused.ops);
                         return Ending::Broken(RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
                     }
-                    PushKind::Message | PushKind::SMessage => {
-                        if let (Some(ears), [channel, payload, ..]) = (self.ears.upgrade(), &push.data[..]) {
-                            ears.message(crate::value::bytes(channel), crate::value::bytes(payload));
-                        }
-                    }
+                    PushKind::Message | PushKind::SMessage => self.heard(&push),
                     _ => {}
                 },
                 () = linger.turn(), if linger.looking => continue,
             }
             linger.came(awaited, !flight.is_empty());
+        }
+    }
+
+    /// Tells how an operation ended, or keeps it for later; fails where the connection is no good any more.
+    fn answered(&mut self, id: u64, op: Op, outcome: RedisResult<Value>, refused: &mut Refused) -> RedisResult<()> {
+        let error = match outcome {
+            Ok(value) => {
+                (op.done)(Ok(value));
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match cure(&error) {
+            Cure::Reconnect => {
+                self.sent.insert(id, op);
+                return Err(error);
+            }
+            cure if cure != Cure::None && op.deadline > Instant::now() => {
+                refused.ops.insert(id, op);
+                if refused.pause.as_ref().is_none_or(|(before, _)| *before != Cure::WaitElsewhere) {
+                    refused.pause = Some((cure, error));
+                }
+            }
+            _ => (op.done)(Err(from_redis(&error, &self.place))),
+        }
+        Ok(())
+    }
+
+    fn heard(&self, push: &PushInfo) {
+        if let (Some(ears), [channel, payload, ..]) = (self.ears.upgrade(), &push.data[..]) {
+            ears.message(crate::value::bytes(channel), crate::value::bytes(payload));
         }
     }
 
