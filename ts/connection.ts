@@ -6,6 +6,7 @@
  * makes the Error where the user's stack is.
  */
 
+import { AsyncResource } from "node:async_hooks";
 import type { StoreConfig } from "./config";
 import { Failure, MasterAgentError, type NativeError } from "./errors";
 import { Lookout, Sent } from "./lookout";
@@ -15,6 +16,8 @@ import { type ClaimedJob, type EndedJob, type Message, type NativeEvent, openSes
 const SUBMIT_JOBS = 64;
 /** The characters after which a call is made at once, so that large inputs do not pile up. */
 const SUBMIT_CHARS = 1 << 18;
+/** With more handlers than these at work, the next outcome is near. */
+const FEW = 32;
 /** How many jobs of one bulk call are added atomically. */
 export const BULK_JOBS = 10_000;
 const BULK_CHARS = 1 << 25;
@@ -62,6 +65,9 @@ const capture = (resolve: Resolve): void => {
   capturedResolve = resolve;
 };
 
+/** Handlers and listeners are called in no caller's asynchronous context, whoever comes to drain. */
+const nowhere = new AsyncResource("MasterAgent");
+
 /** Open connections of this environment, for its end. */
 const live = new Set<Connection>();
 let exitHooked = false;
@@ -106,8 +112,8 @@ export class Connection {
   #submitResolves: Resolve[] = [];
   #settleText = "";
   #settleCount = 0;
-  /** Whether the last of them is that of the only handler. */
-  #settlesAlone = false;
+  /** Whether other handlers ran when the last of them came. */
+  #othersRun = false;
   #flushQueued = false;
   /** Jobs were added or ended since the last `sync`. */
   #stirred = false;
@@ -126,7 +132,7 @@ export class Connection {
     this.#flush = () => this.flush();
     this.#lookout = new Lookout(
       () => this.#session?.look() ?? true,
-      () => this.#drain(),
+      nowhere.bind(() => this.#drain()),
     );
   }
 
@@ -214,6 +220,7 @@ export class Connection {
     const promise = new Promise<unknown>(capture);
     this.#requests.set(request, capturedResolve);
     this.#stirred = true;
+    this.#lookout.sentAmongOthers();
     this.hold();
     try {
       session.submit(request, text);
@@ -376,15 +383,15 @@ export class Connection {
 
   /**
    * Gives outcomes back: `text` is `handle,1,output` or `handle,0,error,final`. They go out when `most` are there, else with the tick, or,
-   * where others are expected (`more`), with the turn of the event loop: timers that end together are a tick each.
+   * where many `others` run, with the turn of the event loop: timers that end together are a tick each.
    */
-  settle(text: string, most: number, more: boolean): void {
+  settle(text: string, most: number, others: number): void {
     this.#settleText += this.#settleCount === 0 ? `[${text}]` : `,[${text}]`;
-    this.#settlesAlone = !more;
+    this.#othersRun = others > 0;
     if (++this.#settleCount >= most) {
       this.#flushSettles();
     } else if (!this.#flushQueued) {
-      this.#queueFlush(more);
+      this.#queueFlush(others > FEW);
     }
   }
 
@@ -418,7 +425,7 @@ export class Connection {
   }
 
   #flushSettles(): void {
-    this.#sent(Sent.Settle, this.#settlesAlone && this.#settleCount === 1);
+    this.#sent(Sent.Settle, !this.#othersRun && this.#settleCount === 1);
     const text = `[${this.#settleText}]`;
     this.#stirred = true;
     this.#settleText = "";
@@ -474,7 +481,7 @@ export class Connection {
     }
     if (this.#session === undefined) {
       try {
-        this.#session = openSession(this.config, () => this.#drain());
+        this.#session = nowhere.runInAsyncScope(openSession, undefined, this.config, () => this.#drain());
       } catch (error) {
         throw error instanceof MasterAgentError ? error : nativeFailure(error).toError();
       }

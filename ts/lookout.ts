@@ -3,12 +3,15 @@
  * answer, but who looks uses the processor, which others may need. Whether it pays is measured, both ways.
  */
 
+import { performance } from "node:perf_hooks";
+import timers from "node:timers";
+
 /** What is sent; each kind is answered in a time of its own. */
 export const Sent = { Submit: 0, Settle: 1, Wait: 2, Request: 3 } as const;
 export type Sent = (typeof Sent)[keyof typeof Sent];
 
-/** Nothing is looked for longer than this, in milliseconds: a thread is woken in less. */
-const LONGEST = 0.15;
+/** How often one answer is looked for, some 20 µs each: what takes longer is slept for as well. */
+const LOOKS = 8;
 /** Looking pays where answers are there in less than this share of the time. */
 const GAIN = 0.85;
 /** So many times both ways are tried in turn, and from then on the worse one every so many times. */
@@ -16,11 +19,14 @@ const TRIALS = 64;
 const TRY_EVERY = 32;
 /** The share by which an estimate follows what is measured. */
 const STEP = 0.05;
+/** Longer times count as this, in milliseconds: far is far, and an estimate must come back from it. */
+const FAR = 0.25;
 
 const NEVER = Number.NEGATIVE_INFINITY;
 
-// Taken once: users replace the global one in tests.
-const later = setImmediate;
+// Taken once: users replace the global ones in tests.
+const later = timers.setImmediate;
+const clock = performance.now.bind(performance);
 
 /** A running estimate of a median, which few very long times do not move. */
 function follow(median: number, value: number): number {
@@ -43,7 +49,8 @@ class Times {
     return this.#sent % TRY_EVERY === 0 ? !pays : pays;
   }
 
-  took(time: number, looked: boolean): void {
+  took(milliseconds: number, looked: boolean): void {
+    const time = Math.min(milliseconds, FAR);
     if (looked) {
       this.#looked = follow(this.#looked, time);
     } else {
@@ -63,9 +70,10 @@ export class Lookout {
   /** Whether the answer is looked for, or was in vain. */
   #lookedFor = false;
   #looking = false;
+  #looks = 0;
 
   /** `look` looks for a moment whether there is something to drain, and is followed by `drain` in the end. */
-  constructor(look: () => boolean, drain: () => void, now = () => performance.now()) {
+  constructor(look: () => boolean, drain: () => void, now: () => number = clock) {
     this.#see = look;
     this.#drain = drain;
     this.#now = now;
@@ -76,6 +84,7 @@ export class Lookout {
   sent(kind: Sent): void {
     this.#sentAt = this.#now();
     this.#kind = kind;
+    this.#looks = 0;
     this.#lookedFor = this.#times[kind].next() || this.#looking;
     if (this.#lookedFor && !this.#looking) {
       this.#looking = true;
@@ -97,7 +106,7 @@ export class Lookout {
   }
 
   #lookOnce(): void {
-    if (!this.#see() && this.#now() - this.#sentAt <= LONGEST) {
+    if (!this.#see() && this.#sentAt !== NEVER && ++this.#looks < LOOKS) {
       later(this.#look);
       return;
     }

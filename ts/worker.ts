@@ -37,9 +37,6 @@ const INPUT = 12;
 const attempts = channel("master-agent:attempt");
 
 /** The worker of one connection. */
-/** With more handlers than these at work, the next outcome is near. */
-const FEW = 32;
-
 export class Worker implements WorkerPort {
   readonly #connection: Connection;
   readonly #spawner: Spawner;
@@ -199,7 +196,7 @@ export class Worker implements WorkerPort {
 
   #end(handle: number, outcome: string): void {
     this.#running.delete(handle);
-    this.#connection.settle(outcome, this.#most, this.#running.size > FEW);
+    this.#connection.settle(outcome, this.#most, this.#running.size);
     this.#connection.release();
   }
 

@@ -1,5 +1,7 @@
 /** Typed events of the tasks of a queue, whichever process they run in. */
+
 import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { test } from "node:test";
 import type { MasterAgent, TaskEvent } from "master-agent";
 import { script, workerProcess } from "../helpers/child.ts";
@@ -172,4 +174,21 @@ test("a listener that throws is an uncaught exception that nothing else suffers 
     ],
     end.stderr,
   );
+});
+
+test("handlers and listeners run in no caller's asynchronous context", async (t) => {
+  const caller = new AsyncLocalStorage<number>();
+  const seen = new Set<unknown>();
+  const agentType = agentFor(t, () => {
+    seen.add(caller.getStore());
+  });
+  const master = caller.run(-1, () => masterFor(t));
+  master.on("task:completed", () => seen.add(caller.getStore()));
+  for (let turn = 0; turn < 200; turn++) {
+    await caller.run(turn, async () => {
+      await master.waitForJob(await master.spawn({ agentType }));
+      assert.equal(caller.getStore(), turn, "who waits keeps its own");
+    });
+  }
+  assert.deepEqual([...seen], [undefined]);
 });

@@ -78,7 +78,7 @@ describe("the lookout", () => {
     assert.equal(await bench.share(64, 20), 2 / 64);
     bench.looks = 0;
     await bench.share(32, 20);
-    assert.ok(bench.looks > 10 && bench.looks <= 16, `${bench.looks} looks`);
+    assert.equal(bench.looks, 8);
   });
 
   test("follows what changes, but not a single long time", async () => {
@@ -90,6 +90,32 @@ describe("the lookout", () => {
     assert.equal(await bench.share(64, 20), 2 / 64);
     await bench.share(9_600, 0.05);
     assert.equal(await bench.share(64, 0.05), 62 / 64);
+  });
+
+  test("comes back soon from a store that was away", async () => {
+    const bench = new Bench();
+    bench.waking = 0;
+    await bench.send(5_000);
+    await bench.share(80, 0.05);
+    assert.ok((await bench.share(64, 0.05)) < 0.1);
+  });
+
+  test("ends where nothing is answered, also on a clock that stands", async () => {
+    let looks = 0;
+    const still = new Lookout(
+      () => {
+        looks += 1;
+        return false;
+      },
+      () => {},
+      () => 0,
+    );
+    still.sent(Sent.Settle);
+    still.sent(Sent.Settle);
+    for (let turns = 0; turns < 20; turns++) {
+      await turn();
+    }
+    assert.equal(looks, 8);
   });
 
   test("knows the times of each kind by themselves", async () => {

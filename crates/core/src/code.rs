@@ -42,7 +42,7 @@ codes! {
     StoreLocked = "ERR_STORE_LOCKED", true;
     /// The store cannot be opened.
     StoreOpen = "ERR_STORE_OPEN", false;
-    /// The store was written by a newer version.
+    /// The store was written by another version.
     StoreVersion = "ERR_STORE_VERSION", false;
     /// The server of the store does not answer, or not yet.
     StoreUnreachable = "ERR_STORE_UNREACHABLE", true;

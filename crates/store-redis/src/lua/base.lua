@@ -3,7 +3,7 @@
 --              · q bytes of what q holds · oc of: ends so far, by family
 --              · uc uf: how many of them are gone · gc gf: when the oldest that is kept ended
 --   j:n hash   id → job: flag(1) failures(4) stalls(4) priority(4) length of data(4) added(8) policy lane key …
---              n: the id without its last two digits; neighbours come and go together, and one hash of all misses every cache
+--              n: the id without its last three digits; neighbours come and go together, and one hash of all misses every cache
 --   k  hash    key → id
 --   n  hash    state digit and lane → how many jobs
 --   l:lane     list of ids that wait with priority 0, in the order of adding; x: set of those in a list that wait no more
@@ -42,15 +42,15 @@ local function wake(client)
     call('PUBLISH', P .. 'r', 'R' .. client .. '\0' .. table.concat(ready, '\0'))
   end
 end
-local function home_of(id) return P .. 'j:' .. sub(id, 1, -3) end
+local function home_of(id) return P .. 'j:' .. sub(id, 1, -4) end
 local function blob_of(id) return call('HGET', home_of(id), id) end
 local function write_blob(id, blob) call('HSET', home_of(id), id, blob) end
 -- Calls f with the hash of each run of neighbours, and where it begins and ends.
 local function by_home(ids, from, to, f)
   if from > to then return end
-  local first, near = from, sub(ids[from], 1, -3)
+  local first, near = from, sub(ids[from], 1, -4)
   for i = from + 1, to do
-    local next = sub(ids[i], 1, -3)
+    local next = sub(ids[i], 1, -4)
     if next ~= near then
       f(P .. 'j:' .. near, first, i - 1)
       first, near = i, next

@@ -61,7 +61,7 @@ for i = 7, #ARGV do
       id = id + 1
       local name = fmt('%d', id)
       -- As home_of.
-      local home = sub(name, 1, -3)
+      local home = sub(name, 1, -4)
       if home ~= near then
         flush_jobs()
         near = home
