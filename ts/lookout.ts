@@ -16,11 +16,19 @@ const LOOKS = 8;
 const GAIN = 0.85;
 /** So many times both ways are tried in turn, and from then on the worse one every so many times. */
 const TRIALS = 64;
-const TRY_EVERY = 32;
+const TRY_EVERY = 128;
 /** The share by which an estimate follows what is measured. */
 const STEP = 0.05;
 /** Longer times count as this, in milliseconds: far is far, and an estimate must come back from it. */
 const FAR = 0.25;
+
+/** A look that takes longer gave its core to somebody who computes. Who looks has used up its share by then and comes after them. */
+const TAKEN = 2;
+/** Having looked for less than this between two such times is too often for chance. */
+const OFTEN = 50;
+/** For so long nothing is looked for then: at first, and at the most, while it happens often. */
+const PAUSE = 20;
+const LONGEST_PAUSE = 1_280;
 
 const NEVER = Number.NEGATIVE_INFINITY;
 
@@ -59,12 +67,36 @@ class Times {
   }
 }
 
+/** Whether others want the core of this thread. Times in milliseconds. */
+class Contention {
+  #looked = 0;
+  #pause = PAUSE;
+  #over = 0;
+
+  /** Whether nothing is to be looked for. */
+  lasts(now: number): boolean {
+    return now < this.#over;
+  }
+
+  /** A look ended at `now`. */
+  took(time: number, now: number): void {
+    if (time <= TAKEN) {
+      this.#looked += time;
+      return;
+    }
+    this.#pause = this.#looked < OFTEN ? Math.min(this.#pause * 4, LONGEST_PAUSE) : Math.max(this.#pause / 4, PAUSE);
+    this.#looked = 0;
+    this.#over = now + this.#pause;
+  }
+}
+
 export class Lookout {
   readonly #see: () => boolean;
   readonly #drain: () => void;
   readonly #now: () => number;
   readonly #look: () => void;
   readonly #times = [new Times(), new Times(), new Times(), new Times()] as const;
+  readonly #contention = new Contention();
   #kind: Sent = Sent.Submit;
   #sentAt = NEVER;
   /** Whether the answer is looked for, or was in vain. */
@@ -85,7 +117,7 @@ export class Lookout {
     this.#sentAt = this.#now();
     this.#kind = kind;
     this.#looks = 0;
-    this.#lookedFor = this.#times[kind].next() || this.#looking;
+    this.#lookedFor = this.#looking || (!this.#contention.lasts(this.#sentAt) && this.#times[kind].next());
     if (this.#lookedFor && !this.#looking) {
       this.#looking = true;
       later(this.#look);
@@ -106,7 +138,11 @@ export class Lookout {
   }
 
   #lookOnce(): void {
-    if (!this.#see() && this.#sentAt !== NEVER && ++this.#looks < LOOKS) {
+    const before = this.#now();
+    const seen = this.#see();
+    const now = this.#now();
+    this.#contention.took(now - before, now);
+    if (!seen && !this.#contention.lasts(now) && this.#sentAt !== NEVER && ++this.#looks < LOOKS) {
       later(this.#look);
       return;
     }

@@ -16,10 +16,12 @@ class Bench {
   /** When what was sent is answered. */
   due = Number.POSITIVE_INFINITY;
   looks = 0;
+  /** How long one look takes, in milliseconds. */
+  each = 0.01;
   readonly lookout = new Lookout(
     () => {
       this.looks += 1;
-      this.clock += 0.01;
+      this.clock += this.each;
       return this.clock >= this.due;
     },
     () => {
@@ -62,22 +64,22 @@ describe("the lookout", () => {
   test("looks for what is nearer than a thread is woken", async () => {
     const bench = new Bench();
     assert.equal(await bench.share(64, 0.05), 0.5, "first both ways are tried");
-    assert.equal(await bench.share(64, 0.05), 62 / 64, "and then the better one");
+    assert.equal(await bench.share(256, 0.05), 254 / 256, "and then the better one");
   });
 
   test("sleeps where looking gains little, as where others have the processor", async () => {
     const bench = new Bench();
     bench.waking = 0;
     await bench.share(64, 0.05);
-    assert.equal(await bench.share(64, 0.05), 2 / 64);
+    assert.equal(await bench.share(256, 0.05), 2 / 256);
   });
 
   test("sleeps for what is far, and looks no longer than a thread is woken when it tries", async () => {
     const bench = new Bench();
     await bench.share(64, 20);
-    assert.equal(await bench.share(64, 20), 2 / 64);
+    assert.equal(await bench.share(256, 20), 2 / 256);
     bench.looks = 0;
-    await bench.share(32, 20);
+    await bench.share(128, 20);
     assert.equal(bench.looks, 8);
   });
 
@@ -85,11 +87,27 @@ describe("the lookout", () => {
     const bench = new Bench();
     await bench.share(64, 0.05);
     await bench.send(30);
-    assert.equal(await bench.share(31, 0.05), 30 / 31);
-    await bench.share(640, 20);
-    assert.equal(await bench.share(64, 20), 2 / 64);
-    await bench.share(9_600, 0.05);
-    assert.equal(await bench.share(64, 0.05), 62 / 64);
+    assert.equal(await bench.share(60, 0.05), 1);
+    await bench.share(256, 20);
+    assert.equal(await bench.share(256, 20), 2 / 256);
+    await bench.share(8_000, 0.05);
+    assert.equal(await bench.share(256, 0.05), 254 / 256);
+  });
+
+  test("leaves the processor to those who take it often", async () => {
+    const bench = new Bench();
+    await bench.share(64, 0.05);
+    const pauses: number[] = [];
+    for (let times = 0; times < 5; times++) {
+      bench.each = 4;
+      while ((await bench.send(0.05)) === 0) {}
+      bench.each = 0.01;
+      const from = bench.clock;
+      while ((await bench.send(10)) === 0) {}
+      pauses.push(Math.ceil(Math.log2((bench.clock - from) / 20)));
+    }
+    // 80, 320, and then 1,280 ms; what was sent took 10 of them each.
+    assert.deepEqual(pauses, [3, 5, 7, 7, 7]);
   });
 
   test("comes back soon from a store that was away", async () => {
@@ -124,8 +142,8 @@ describe("the lookout", () => {
       await bench.send(0.05, Sent.Submit);
       await bench.send(20, Sent.Wait);
     }
-    assert.equal(await bench.share(64, 0.05, Sent.Submit), 62 / 64);
-    assert.equal(await bench.share(64, 20, Sent.Wait), 2 / 64);
+    assert.equal(await bench.share(256, 0.05, Sent.Submit), 254 / 256);
+    assert.equal(await bench.share(256, 20, Sent.Wait), 2 / 256);
   });
 
   test("learns nothing from what comes unasked, or among others", async () => {
