@@ -22,11 +22,11 @@ const STEP = 0.05;
 /** Longer times count as this, in milliseconds: far is far, and an estimate must come back from it. */
 const FAR = 0.25;
 
-/** A look that takes longer gave its core to somebody who computes. Who looks has used up its share by then and comes after them. */
+/** In milliseconds. A look that takes longer gave its core to somebody who computes. Who looks has used up its share by then and comes after them. */
 const TAKEN = 2;
-/** Having looked for less than this between two such times is too often for chance. */
+/** Having looked for fewer milliseconds than this between two such times is too often for chance. */
 const OFTEN = 50;
-/** For so long nothing is looked for then: at first, and at the most, while it happens often. */
+/** For so many milliseconds nothing is looked for then: at first, and at the most, while it happens often. */
 const PAUSE = 20;
 const LONGEST_PAUSE = 1_280;
 
