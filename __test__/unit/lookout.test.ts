@@ -106,7 +106,7 @@ describe("the lookout", () => {
       while ((await bench.send(10)) === 0) {}
       pauses.push(Math.ceil(Math.log2((bench.clock - from) / 20)));
     }
-    // 80, 320, and then 1,280 ms; what was sent took 10 of them each.
+    // As powers of two of 20 ms, rounded up: just above 80, 320, and then 1,280 ms, as the next look comes up to 10 ms later.
     assert.deepEqual(pauses, [3, 5, 7, 7, 7]);
   });
 
